@@ -1,1 +1,3 @@
-"""Put SAM 2 behind Label Studio and keep it there: addresses, registration, verification, diagnosis."""
+"""Helpers that put SAM 2 behind Label Studio: what the Ansible roles call, and what a person types."""
+
+__version__ = "0.1.0"
