@@ -153,6 +153,10 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     if bool(settings.basic_auth_user) != bool(settings.basic_auth_pass):
         missing = "BASIC_AUTH_PASS (or BASIC_AUTH_PASS_FILE)" if settings.basic_auth_user else "BASIC_AUTH_USER"
         raise SettingsError(missing, "", "a value, because the other half of the basic-auth pair is set; or neither")
+    if settings.label_studio_api_key and not settings.label_studio_url:
+        raise SettingsError(
+            "LABEL_STUDIO_URL", "", "Label Studio's URL, because LABEL_STUDIO_API_KEY is set and is sent nowhere else"
+        )
     return settings
 
 

@@ -102,6 +102,18 @@ class Embeddings:
         key = Key(place.content, self._engine_hash)
         return self.memory.get(key) is not None or self.disk.has(key)
 
+    def describe(self) -> dict[str, int]:
+        return {
+            "memory_bytes": self.memory.bytes,
+            "memory_entries": len(self.memory),
+            "disk_bytes": self.disk.bytes,
+            "disk_entries": len(self.disk),
+            "hits_memory": self.counts["memory"],
+            "hits_disk": self.counts["disk"],
+            "misses": self.counts["miss"],
+            "evictions": self.counts["evictions"],
+        }
+
     async def close(self) -> None:
         """Waits for embeddings that are still being written."""
         if self._behind:

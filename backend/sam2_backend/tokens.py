@@ -17,10 +17,11 @@ RENEW_SECONDS_BEFORE_EXPIRY = 30
 
 
 class Tokens:
-    """`Authorization` headers for one Label Studio."""
+    """`Authorization` headers. The API key is for `home`, the origin of LABEL_STUDIO_URL, and for nobody else."""
 
-    def __init__(self, api_key: Secret) -> None:
+    def __init__(self, api_key: Secret, home: str) -> None:
         self._api_key = api_key
+        self._home = home
         self._from_setup: dict[str, str] = {}
         self._access: dict[tuple[str, str], tuple[str, float]] = {}
         self._renewing = asyncio.Lock()
@@ -31,7 +32,7 @@ class Tokens:
 
     async def header(self, session: aiohttp.ClientSession, origin: str) -> str:
         """The header's value, or "" if there is no token. Raises Problem if a personal access token is refused."""
-        token = self._api_key.get() or self._from_setup.get(origin, "")
+        token = (self._api_key.get() if origin == self._home else "") or self._from_setup.get(origin, "")
         if not token:
             return ""
         if not is_personal_access_token(token):
