@@ -59,9 +59,7 @@ class Prompt:
     box: Floats
 
 
-def draw(
-    rng: np.random.Generator, size: int | tuple[int, int], difficulty: Difficulty = FULL
-) -> Drawing:
+def draw(rng: np.random.Generator, size: int | tuple[int, int], difficulty: Difficulty = FULL) -> Drawing:
     """Draw one scene; ``size`` is the side of a square, or (height, width), in pixels."""
     height, width = (size, size) if isinstance(size, int) else size
     count = int(rng.integers(difficulty.objects[0], difficulty.objects[1] + 1))
@@ -110,7 +108,7 @@ def prompts(rng: np.random.Generator, labels: NDArray[np.int32], count: int) -> 
         side = np.array([x1 - x0, y1 - y0] * 2, np.float32)
         jitter = np.clip(rng.normal(0, 0.03, 4), -0.08, 0.08).astype(np.float32) * side
         limit = np.array([labels.shape[1], labels.shape[0]] * 2, np.float32)
-        click = _inside(rng, labels[y0:y1, x0:x1] == label) + (x0, y0)
+        click = np.add(_inside(rng, labels[y0:y1, x0:x1] == label), (x0, y0))
         found.append(Prompt(label, click.astype(np.float32), np.clip(box + jitter, 0, limit)))
     return found
 
@@ -137,8 +135,8 @@ def _eroded(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
     """Keep the pixels of ``mask`` whose square of ``2 * reach + 1`` lies wholly inside it."""
     side = 2 * reach + 1
     sums = np.pad(mask, ((reach + 1, reach), (reach + 1, reach))).cumsum(0, np.int32).cumsum(1)
-    full = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
-    return full == side * side
+    full: NDArray[np.int32] = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
+    return np.equal(full, side * side)
 
 
 def _outline(rng: np.random.Generator, kind: str) -> Floats:
@@ -166,9 +164,7 @@ def _outline(rng: np.random.Generator, kind: str) -> Floats:
     return np.stack([np.cos(angle) * radius, np.sin(angle) * radius], 1).astype(np.float32)
 
 
-def _shape(
-    rng: np.random.Generator, height: int, width: int, difficulty: Difficulty
-) -> tuple[Floats, tuple[int, int]]:
+def _shape(rng: np.random.Generator, height: int, width: int, difficulty: Difficulty) -> tuple[Floats, tuple[int, int]]:
     """Return the coverage (h, w) of a random shape, 0 to 1, and the (top, left) of its window."""
     kind = SHAPES[rng.integers(len(SHAPES))]
     radius = rng.uniform(*difficulty.radius)
@@ -178,7 +174,7 @@ def _shape(
     squash = np.sqrt(rng.uniform(0.7, 1.4))  # a scene may be resized to a square afterwards
     matrix = np.diag([squash, 1 / squash]) @ rotation @ np.diag([1.0, slimness]) * radius
     corners = _outline(rng, kind) @ matrix.T.astype(np.float32)
-    centre = rng.uniform(0.1, 0.9, 2)
+    centre = rng.uniform(0.1, 0.9, 2).astype(np.float32)
     scale = np.array([width, height], np.float32)
     points = (corners + centre) * scale
     low = np.clip(np.floor(points.min(0)), 0, scale - 1).astype(int)
@@ -190,13 +186,11 @@ def _shape(
     if kind == "ring":
         hole = (corners * rng.uniform(0.3, 0.55) + centre) * scale
         pen.polygon([tuple(p) for p in (hole - low) * OVERSAMPLE], fill=0)
-    alpha = np.asarray(picture.reduce(OVERSAMPLE), np.float32) / 255
+    alpha = np.asarray(picture.reduce(OVERSAMPLE), np.float32) / np.float32(255)
     return alpha, (int(low[1]), int(low[0]))
 
 
-def _covers_too_much(
-    solid: NDArray[np.bool_], labels: NDArray[np.int32], window: tuple[slice, slice]
-) -> bool:
+def _covers_too_much(solid: NDArray[np.bool_], labels: NDArray[np.int32], window: tuple[slice, slice]) -> bool:
     """Tell whether a new shape would hide, or sit on, too much of one already there."""
     hidden = np.bincount(labels[window][solid], minlength=1)
     if hidden[1:].sum() == 0:
@@ -207,9 +201,7 @@ def _covers_too_much(
     return bool((hidden[1:] > MAX_OVERLAP * areas[1:]).any())
 
 
-def _colour(
-    rng: np.random.Generator, taken: list[Floats], reusable: list[Floats]
-) -> Floats | None:
+def _colour(rng: np.random.Generator, taken: list[Floats], reusable: list[Floats]) -> Floats | None:
     """Pick a colour clear of all ``taken``, or now and then one of ``reusable`` again."""
     if reusable and rng.random() < SAME_COLOUR_CHANCE:
         return reusable[rng.integers(len(reusable))]
@@ -220,9 +212,7 @@ def _colour(
     return None
 
 
-def _paint(
-    rng: np.random.Generator, base: Floats, shape: tuple[int, ...], texture: float
-) -> Floats:
+def _paint(rng: np.random.Generator, base: Floats, shape: tuple[int, ...], texture: float) -> Floats:
     """Return (h, w, 3) of colour ``base``: flat, a gradient, stripes or soft blotches."""
     height, width = shape[:2]
     area = np.empty((height, width, 3), np.float32)

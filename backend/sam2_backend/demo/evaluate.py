@@ -1,26 +1,27 @@
 """Measure the demo model on drawings it has never seen.
 
-    python -m sam2_backend.demo.evaluate --drawings 200
-    python -m sam2_backend.demo.evaluate --drawings 60 --scene 768x1024
+python -m sam2_backend.demo.evaluate --drawings 200
+python -m sam2_backend.demo.evaluate --drawings 60 --scene 768x1024
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from numpy.typing import NDArray
 from PIL import Image
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
+from torch.nn import functional
 
 from . import drawings, network
 
-# Training seeds its drawings from [0, stage, worker]; these streams never meet.
-UNSEEN = 20_000
+UNSEEN = 20_000  # first word of the seed; training's is 0, so the two streams never meet
 ROUNDS = 3
 BATCH = 20
 
@@ -49,6 +50,16 @@ class Scores:
         return f"one click  {self.click}\nbox        {self.box}\n3 clicks   {self.clicks}"
 
 
+@dataclass(frozen=True)
+class Cases:
+    """Unseen drawings and one object in each; prompts are in model pixels."""
+
+    images: NDArray[np.uint8]  # (n, s, s, 3), at the model's size
+    truths: Tensor  # (n, h, w) bool, at the drawing's size
+    clicks: Tensor  # (n, 1, 2)
+    boxes: Tensor  # (n, 2, 2), top left then bottom right
+
+
 @torch.inference_mode()
 def evaluate(
     model: SAM2Base,
@@ -70,17 +81,17 @@ def evaluate(
     results: list[list[Tensor]] = [[], [], []]
     done = 0
     while done < count:
-        images, truths, clicks, boxes = _cases(rng, min(BATCH, count - done), scene, side, difficulty)
-        features = network.image_features(model, network.to_pixels(images))
+        cases = _cases(rng, min(BATCH, count - done), scene, side, difficulty)
+        features = network.image_features(model, network.to_pixels(cases.images))
         masks = (
-            _one_click(model, features, clicks),
-            _box(model, features, boxes),
-            _corrected(model, features, clicks, truths),
+            _one_click(model, features, cases.clicks),
+            _box(model, features, cases.boxes),
+            _corrected(model, features, cases.clicks, cases.truths),
         )
         for kept, logits in zip(results, masks, strict=True):
-            full = F.interpolate(logits[:, None], scene, mode="bilinear", align_corners=False)
-            kept.append(network.overlap(full[:, 0] > 0, truths))
-        done += len(images)
+            full = functional.interpolate(logits[:, None], scene, mode="bilinear", align_corners=False)
+            kept.append(network.overlap(full[:, 0] > 0, cases.truths))
+        done += len(cases.images)
     model.train(training)
     return Scores(*(_summary(torch.cat(kept)) for kept in results))
 
@@ -91,9 +102,10 @@ def _cases(
     scene: tuple[int, int],
     side: int,
     difficulty: drawings.Difficulty,
-) -> tuple[np.ndarray, Tensor, Tensor, Tensor]:
-    """Draw images (n, s, s, 3), truths (n, h, w) bool, clicks (n, 1, 2), boxes (n, 2, 2)."""
-    images, truths, clicks, boxes = [], [], [], []
+) -> Cases:
+    """Draw ``count`` scenes, choose an object in each and resize what the model sees."""
+    images: list[NDArray[np.uint8]] = []
+    truths, clicks, boxes = [], [], []
     to_model = np.array([side / scene[1], side / scene[0]], np.float32)
     while len(images) < count:
         drawing = drawings.draw(rng, scene, difficulty)
@@ -107,8 +119,12 @@ def _cases(
         truths.append(drawing.labels == found[0].label)
         clicks.append((found[0].click * to_model)[None])
         boxes.append(found[0].box.reshape(2, 2) * to_model)
-    tensors = (torch.from_numpy(np.stack(part)) for part in (truths, clicks, boxes))
-    return np.stack(images), *tensors
+    return Cases(
+        np.stack(images),
+        torch.from_numpy(np.stack(truths)),
+        torch.from_numpy(np.stack(clicks)),
+        torch.from_numpy(np.stack(boxes)),
+    )
 
 
 def _one_click(model: SAM2Base, features: list[Tensor], clicks: Tensor) -> Tensor:
@@ -123,14 +139,12 @@ def _box(model: SAM2Base, features: list[Tensor], boxes: Tensor) -> Tensor:
     return network.decode(model, features, boxes, labels, None)[0][:, 0]
 
 
-def _corrected(
-    model: SAM2Base, features: list[Tensor], clicks: Tensor, truths: Tensor
-) -> Tensor:
+def _corrected(model: SAM2Base, features: list[Tensor], clicks: Tensor, truths: Tensor) -> Tensor:
     """Feed the last logits back with one more click where they are most wrong, twice."""
     points = clicks
     labels = torch.full(clicks.shape[:2], network.FOREGROUND, dtype=torch.int32)
     logits = _one_click(model, features, clicks)
-    small = F.interpolate(truths[:, None].float(), logits.shape[-2:], mode="area")[:, 0]
+    small = functional.interpolate(truths[:, None].float(), logits.shape[-2:], mode="area")[:, 0]
     for _ in range(ROUNDS - 1):
         point, label = network.corrective_click(logits, small)
         points, labels = torch.cat([points, point], 1), torch.cat([labels, label], 1)
@@ -153,7 +167,8 @@ def main() -> None:
     height, width = map(int, options.scene.split("x")) if options.scene else (0, 0)
     torch.manual_seed(0)
     model = network.load(options.checkpoint, options.size)
-    print(evaluate(model, options.drawings, (height, width) if options.scene else None))
+    scores = evaluate(model, options.drawings, (height, width) if options.scene else None)
+    sys.stdout.write(f"{scores}\n")
 
 
 if __name__ == "__main__":

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from hydra.utils import instantiate
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
+from torch.nn import functional
 
 HERE = Path(__file__).parent
 CONFIG = HERE / "sam2.1_demo.yaml"
@@ -20,6 +20,7 @@ CHECKPOINT = HERE / "sam2.1_demo.pt"
 # Point labels of SAM 2's prompt encoder.
 BACKGROUND, FOREGROUND, TOP_LEFT, BOTTOM_RIGHT = 0, 1, 2, 3
 STRIDE = 4  # image pixels per mask logit
+AIM_GAIN = 2.5  # makes the attention of an untrained prompt about a tenth of the image wide
 
 MEAN = torch.tensor((0.485, 0.456, 0.406)).view(1, 3, 1, 1)
 SPREAD = torch.tensor((0.229, 0.224, 0.225)).view(1, 3, 1, 1)
@@ -31,6 +32,23 @@ def build(image_size: int | None = None) -> SAM2Base:
     if image_size is not None:
         config.model.image_size = image_size
     return instantiate(config.model, _recursive_=True)
+
+
+@torch.no_grad()
+def aim_attention(model: SAM2Base) -> None:
+    """Make untrained prompt tokens look where they point.
+
+    Image cells and prompts carry the same position encoding, so where a key projection equals
+    the query projection, their product is largest at the prompt itself. From unrelated random
+    projections the decoder takes thousands of steps to find that out.
+    """
+    decoder = model.sam_mask_decoder.transformer
+    attentions = [decoder.final_attn_token_to_image]
+    for layer in decoder.layers:
+        attentions += [layer.cross_attn_token_to_image, layer.cross_attn_image_to_token]
+    for attention in attentions:
+        attention.q_proj.weight.mul_(AIM_GAIN)
+        attention.k_proj.weight.copy_(attention.q_proj.weight)
 
 
 def load(checkpoint: Path = CHECKPOINT, image_size: int | None = None) -> SAM2Base:
@@ -50,10 +68,7 @@ def image_features(model: SAM2Base, pixels: Tensor) -> list[Tensor]:
     backbone = model.forward_image(pixels)
     _, flat, _, sizes = model._prepare_backbone_features(backbone)
     flat[-1] = flat[-1] + model.no_mem_embed
-    return [
-        level.permute(1, 2, 0).reshape(len(pixels), -1, *size)
-        for level, size in zip(flat, sizes, strict=True)
-    ]
+    return [level.permute(1, 2, 0).reshape(len(pixels), -1, *size) for level, size in zip(flat, sizes, strict=True)]
 
 
 def decode(
@@ -84,8 +99,8 @@ def corrective_click(logits: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     model pixels and its label (b, 1): foreground where the mask misses, background where it spills.
     """
     wrong = ((logits > 0) != (truth > 0.5)).float()[:, None]
-    depth = sum(F.avg_pool2d(wrong, k, 1, k // 2) for k in (3, 5, 9))[:, 0]
-    at = (depth * wrong[:, 0] + 0.2 * torch.rand_like(depth)).flatten(1).argmax(1, keepdim=True)
+    depth = torch.stack([functional.avg_pool2d(wrong, k, 1, k // 2) for k in (3, 5, 9)]).sum(0)
+    at = ((depth * wrong)[:, 0] + 0.2 * torch.rand_like(truth)).flatten(1).argmax(1, keepdim=True)
     width = logits.shape[-1]
     cell = torch.stack([at % width, at // width], -1)
     label = (truth.flatten(1).gather(1, at) > 0.5).int()

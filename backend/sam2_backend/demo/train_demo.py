@@ -1,9 +1,9 @@
-"""Train the demo model from scratch on drawings.
+r"""Train the demo model from scratch on drawings.
 
 One call is one stage; later stages resume from the state the earlier one left:
 
     python -m sam2_backend.demo.train_demo --stage 1 --size 128 --minutes 12 --easy
-    python -m sam2_backend.demo.train_demo --stage 2 --size 256 --minutes 30 --resume \\
+    python -m sam2_backend.demo.train_demo --stage 2 --size 256 --minutes 30 --resume \
         --best-of-three --corrections 0.5
 
 The state file keeps weights, their moving average and the optimiser; the checkpoint keeps the
@@ -14,22 +14,25 @@ from __future__ import annotations
 
 import argparse
 import copy
+import logging
 import math
-import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from numpy.typing import NDArray
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset
 
 from . import drawings, network
 from .evaluate import evaluate
+
+LOG = logging.getLogger(__name__)
 
 WARM_UP = 150  # steps
 AVERAGE_DECAY = 0.997
@@ -40,7 +43,7 @@ RAMP = 30_000  # drawings until --easy has faded into the full difficulty
 class Batch:
     """Drawings (n, s, s, 3) uint8 and, per drawing, k prompted objects, flattened to n * k."""
 
-    images: np.ndarray
+    images: NDArray[np.uint8]
     truths: Tensor  # (n * k, s, s) uint8
     clicks: Tensor  # (n * k, 1, 2) model pixels
     boxes: Tensor  # (n * k, 2, 2) model pixels, top left then bottom right
@@ -57,30 +60,28 @@ class Drawings(IterableDataset[Batch]):
         rng = np.random.default_rng((0, options.stage, options.seed))
         drawn = 0
         while True:
-            rows: list[tuple[np.ndarray, list[drawings.Prompt], np.ndarray]] = []
+            rows: list[tuple[drawings.Drawing, list[drawings.Prompt]]] = []
             while len(rows) < options.batch:
                 hardness = min(1.0, drawn / RAMP) if options.easy else 1.0
                 full = rng.random() < hardness
                 scene = drawings.draw(rng, options.size, drawings.FULL if full else drawings.EASY)
                 found = drawings.prompts(rng, scene.labels, options.prompts)
                 if found:
-                    rows.append((scene.image, found, scene.labels))
+                    rows.append((scene, found))
                     drawn += 1
             yield Batch(
-                np.stack([image for image, _, _ in rows]),
-                _stack([(labels == p.label).astype(np.uint8) for _, ps, labels in rows for p in ps]),
-                _stack([p.click[None] for _, ps, _ in rows for p in ps]),
-                _stack([p.box.reshape(2, 2) for _, ps, _ in rows for p in ps]),
+                np.stack([scene.image for scene, _ in rows]),
+                _stack([(scene.labels == p.label).astype(np.uint8) for scene, ps in rows for p in ps]),
+                _stack([p.click[None] for _, ps in rows for p in ps]),
+                _stack([p.box.reshape(2, 2) for _, ps in rows for p in ps]),
             )
 
 
-def _stack(arrays: list[np.ndarray]) -> Tensor:
+def _stack(arrays: Sequence[NDArray[np.generic]]) -> Tensor:
     return torch.from_numpy(np.stack(arrays))
 
 
-def loss_of(
-    logits: Tensor, ious: Tensor, scores: Tensor, truth: Tensor, best_of_three: bool
-) -> tuple[Tensor, Tensor]:
+def loss_of(logits: Tensor, ious: Tensor, scores: Tensor, truth: Tensor, best_of_three: bool) -> tuple[Tensor, Tensor]:
     """Return the loss and the IoUs (b, 4) at mask resolution.
 
     ``logits`` (b, 4, h, w), ``ious`` (b, 4), ``scores`` (b, 1), ``truth`` (b, h, w) coverage from
@@ -88,7 +89,7 @@ def loss_of(
     understood; taking the best of three from the start teaches the masks to ignore it.
     """
     target = truth[:, None].expand_as(logits)
-    crossed = F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean((2, 3))
+    crossed = functional.binary_cross_entropy_with_logits(logits, target, reduction="none").mean((2, 3))
     soft = logits.sigmoid()
     shared = (soft * target).sum((2, 3))
     dice = 1 - (2 * shared + 1) / (soft.sum((2, 3)) + target.sum((2, 3)) + 1)
@@ -97,20 +98,22 @@ def loss_of(
     if best_of_three:
         three = 0.7 * per_mask[:, 1:].min(1).values + 0.3 * three
     reached = network.overlap(logits.detach() > 0, target > 0.5)
-    rating = F.mse_loss(ious, reached)
-    present = F.binary_cross_entropy_with_logits(scores, torch.ones_like(scores))
+    rating = functional.mse_loss(ious, reached)
+    present = functional.binary_cross_entropy_with_logits(scores, torch.ones_like(scores))
     return (0.5 * per_mask[:, 0] + three).mean() + 0.5 * rating + 0.02 * present, reached
 
 
-def train_step(model: SAM2Base, batch: Batch, options: argparse.Namespace) -> tuple[Tensor, float]:
+def train_step(
+    model: SAM2Base, batch: Batch, options: argparse.Namespace, rng: np.random.Generator
+) -> tuple[Tensor, float]:
     """Run one batch, with corrective clicks in some; return the loss and the first mean IoU."""
     pixels = network.to_pixels(batch.images).contiguous(memory_format=torch.channels_last)
     features = network.image_features(model, pixels)
     repeats = len(batch.truths) // len(pixels)
     features = [level.repeat_interleave(repeats, 0) for level in features]
-    truth = F.interpolate(batch.truths[:, None].float(), scale_factor=1 / network.STRIDE, mode="area")
+    truth = functional.interpolate(batch.truths[:, None].float(), scale_factor=1 / network.STRIDE, mode="area")
     truth = truth[:, 0]
-    if random.random() < options.boxes:
+    if rng.random() < options.boxes:
         points = batch.boxes
         labels = torch.tensor([[network.TOP_LEFT, network.BOTTOM_RIGHT]]).expand(len(points), 2)
     else:
@@ -119,14 +122,14 @@ def train_step(model: SAM2Base, batch: Batch, options: argparse.Namespace) -> tu
     labels = labels.int()
     outcome = network.decode(model, features, points, labels, None)
     loss, reached = loss_of(*outcome, truth, options.best_of_three)
-    if random.random() < options.corrections:
+    if rng.random() < options.corrections:
         previous = outcome
-        for _ in range(random.choice((1, 1, 2))):
+        for _ in range(rng.integers(1, 3)):
             best = previous[1].argmax(1) if previous is outcome else torch.zeros(len(truth)).long()
             chosen = previous[0].detach()[torch.arange(len(truth)), best]
             point, label = network.corrective_click(chosen, truth)
             points, labels = torch.cat([points, point], 1), torch.cat([labels, label], 1)
-            fed_back = chosen[:, None] if random.random() < 0.8 else None
+            fed_back = chosen[:, None] if rng.random() < 0.8 else None
             previous = network.decode(model, features, points, labels, fed_back)
             loss = loss + 0.5 * loss_of(*previous, truth, options.best_of_three)[0]
     return loss, reached[:, 0].mean().item()
@@ -135,15 +138,14 @@ def train_step(model: SAM2Base, batch: Batch, options: argparse.Namespace) -> tu
 def learning_rate(step: int, progress: float, options: argparse.Namespace) -> float:
     """Warm up over the first steps, then follow a cosine over the stage's time (0 to 1)."""
     fall = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-    low = options.final_lr
-    return min(1.0, (step + 1) / WARM_UP) * (low + (options.lr - low) * fall)
+    low, high = float(options.final_lr), float(options.lr)
+    return min(1.0, (step + 1) / WARM_UP) * (low + (high - low) * fall)
 
 
 def save_checkpoint(model: SAM2Base, path: Path) -> None:
     """Write the weights alone, floats halved."""
     halved = {
-        name: value.half() if value.is_floating_point() else value.clone()
-        for name, value in model.state_dict().items()
+        name: value.half() if value.is_floating_point() else value.clone() for name, value in model.state_dict().items()
     }
     torch.save({"model": halved}, path)
 
@@ -152,8 +154,9 @@ def train(options: argparse.Namespace) -> SAM2Base:
     """Train one stage and return the averaged model."""
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
-    random.seed(options.seed + options.stage)
+    rng = np.random.default_rng((1, options.stage, options.seed))
     model = network.build(options.size).to(memory_format=torch.channels_last).train()
+    network.aim_attention(model)
     optimiser = torch.optim.AdamW(model.parameters(), options.lr, (0.9, 0.98), weight_decay=0.01)
     average = copy.deepcopy(model).eval().requires_grad_(False)
     if options.resume:
@@ -171,9 +174,9 @@ def train(options: argparse.Namespace) -> SAM2Base:
         rate = learning_rate(step, elapsed / (options.minutes * 60), options)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        loss, reached = train_step(model, next(batches), options)
+        loss, reached = train_step(model, next(batches), options, rng)
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimiser.step()
         step += 1
@@ -183,15 +186,19 @@ def train(options: argparse.Namespace) -> SAM2Base:
         if now - reported >= 20:
             mean_loss, mean_iou = np.mean(recent, 0)
             pace = len(recent) / (now - reported)
-            print(
-                f"{elapsed / 60:5.1f} min  step {step}  {pace:.2f}/s  lr {rate:.1e}"
-                f"  loss {mean_loss:.3f}  training IoU {mean_iou:.3f}",
-                flush=True,
+            LOG.info(
+                "%5.1f min  step %d  %.2f/s  lr %.1e  loss %.3f  training IoU %.3f",
+                elapsed / 60,
+                step,
+                pace,
+                rate,
+                mean_loss,
+                mean_iou,
             )
             recent, reported = [], now
         if now - saved >= options.save_every * 60:
             save_state(model, average, optimiser, options)
-            print(evaluate(average, 60), flush=True)
+            LOG.info("%s", evaluate(average, 60))
             saved = time.monotonic()
     save_state(model, average, optimiser, options)
     return average
@@ -234,7 +241,8 @@ def main() -> None:
     parser.add_argument("--state", type=Path, default=Path("demo_state.pt"))
     parser.add_argument("--checkpoint", type=Path, default=Path("demo_checkpoint.pt"))
     options = parser.parse_args()
-    print(evaluate(train(options), 200))
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    LOG.info("%s", evaluate(train(options), 200))
 
 
 if __name__ == "__main__":
