@@ -234,12 +234,12 @@ def _choose_modules(architectures: Sequence[Architecture], branch: str) -> tuple
     for architecture in architectures:
         if architecture.last_branch and int(branch) > architecture.last_branch:
             return modules, _stop(
-                f"Driver branch {branch} no longer knows {architecture.name}, whose last one is {architecture.last_branch}.",
+                f"Driver branch {branch} no longer knows {architecture.name}; its last is {architecture.last_branch}.",
                 f'Set nvidia_driver_branch: "{architecture.last_branch}".',
             )
         if int(branch) < architecture.first_branch:
             return modules, _stop(
-                f"Driver branch {branch} does not know {architecture.name} yet: {architecture.first_branch} was the first.",
+                f"Driver branch {branch} is too old for {architecture.name}: {architecture.first_branch} or newer.",
                 'Set nvidia_driver_branch: "580" and nvidia_driver_source: auto.',
             )
     return modules, None
@@ -251,8 +251,8 @@ def _secure_boot(facts: GpuHostFacts) -> DriverPlan:
         "Secure Boot is on, and the driver for this system is built on the host (DKMS): its modules are signed by a "
         "key that the firmware does not trust yet ('Key was rejected by service'). Nothing was changed.",
         f"Enrol the host's machine owner key (MOK) once: install dkms, run `dkms generate_mok` if {key} is missing, "
-        f"then `mokutil --import {key}`, choose a one-time password, reboot, and confirm 'Enroll MOK' at the console; that "
-        "screen cannot be answered over SSH. Then run again. The other way is to turn Secure Boot off in the firmware.",
+        f"then `mokutil --import {key}`, choose a one-time password, reboot, and confirm 'Enroll MOK' at the "
+        "console; that screen cannot be answered over SSH. Then run again. The other way: turn Secure Boot off.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -143,7 +144,7 @@ _CONTAINERS = ("docker", "podman", "lxc", "lxc-libvirt", "systemd-nspawn", "open
 
 
 def parse(outputs: Mapping[str, Output]) -> GpuHostFacts:
-    """Read the output of `probes.PROBES`. A probe that is missing counts as a command that the host does not have."""
+    """Read the output of `collect.PROBES`. A probe that is missing counts as a command that the host does not have."""
 
     def output(name: str) -> Output:
         return outputs.get(name, Output(returncode=None))
@@ -168,6 +169,14 @@ def parse(outputs: Mapping[str, Output]) -> GpuHostFacts:
         packages=_parse_packages(output("deb_packages").stdout or output("rpm_packages").stdout),
         runfile_driver=output("runfile").returncode == 0,
     )
+
+
+def outputs_from_json(text: str) -> dict[str, Output]:
+    """What `collect` printed, read back. Raises ValueError for anything else."""
+    try:
+        return {name: Output(**answer) for name, answer in json.loads(text).items()}
+    except (json.JSONDecodeError, AttributeError, TypeError) as error:
+        raise ValueError(f"expected the JSON object of samstudio/gpu/collect.py, found {text[:200]!r}") from error
 
 
 def _first(pattern: str, text: str) -> str | None:
@@ -198,7 +207,7 @@ def _parse_uevents(text: str) -> tuple[PciDevice, ...]:
 
 
 def _parse_smi(query: Output, capability: Output, listing: Output) -> NvidiaSmi:
-    if query.returncode is None or query.returncode == 127:
+    if query.returncode is None:
         return NvidiaSmi(installed=False)
     if query.returncode != 0:
         return NvidiaSmi(installed=True, error=_sentence(query))

@@ -37,7 +37,8 @@ class ToolkitSettings:
 class ToolkitPlan:
     """``mode`` is cdi or runtime; ``daemon`` is merged into daemon.json.
 
-    ``cdi_environment`` goes to the service that renews the CDI specification. ``gpu_ready`` is false while the driver waits for a reboot: the CDI specification is then made at boot.
+    ``cdi_environment`` goes to the service that renews the CDI specification. ``gpu_ready`` is false while the driver
+    waits for a reboot: the specification is then made at boot.
     """
 
     action: Action
