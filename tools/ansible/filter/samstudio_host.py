@@ -10,8 +10,10 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[3] / "backend")]
 
-from sam2_backend import checkpoints
-from samstudio.preflight import plan
+from ansible.errors import AnsibleFilterError  # noqa: E402
+
+from sam2_backend import checkpoints  # noqa: E402
+from samstudio.preflight import plan  # noqa: E402
 
 
 def nth_address(subnet: str, number: int) -> str:
@@ -29,6 +31,15 @@ def tree_digest(folder: str) -> str:
     return digest.hexdigest()[:12]
 
 
+def checkpoint(alias: str, mirror: str = "") -> dict[str, Any]:
+    """File name, bytes, URL and config name of an official checkpoint by its alias (tiny, small, base_plus, large)."""
+    known = checkpoints.find(alias)
+    if known is None:
+        aliases = ", ".join(entry.alias for entry in checkpoints.CHECKPOINTS)
+        raise AnsibleFilterError(f"{alias} is no official SAM 2 model; expected one of {aliases}")
+    return {"file": known.file, "bytes": known.size, "url": known.url(mirror), "config": known.config}
+
+
 class FilterModule:
     def filters(self) -> dict[str, Any]:
         return {
@@ -38,9 +49,3 @@ class FilterModule:
             "preflight_table": plan.table,
             "sam2_checkpoint": checkpoint,
         }
-
-
-def checkpoint(model: str, mirror: str = "") -> dict[str, Any]:
-    """File name, bytes and URL of an official checkpoint by its short name (tiny, small, base_plus, large)."""
-    entry = checkpoints.find(model)
-    return {"file": entry.file, "bytes": entry.bytes, "url": entry.url, "config": entry.config}
