@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,36 +10,14 @@ from typing import Any
 import httpx
 import pytest
 from samstudio import samples
-from samstudio.cli import app
 from samstudio.labelstudio import LabelStudio, connect, ml_backends, projects, tokens
 from samstudio.secret_store import API_TOKEN, SecretStore
-from typer.testing import CliRunner
 
+from tools.tests.commands import fails, run
 from tools.tests.label_studio import RunningLabelStudio
 from tools.tests.stand_in_backend import StandIn
 
 Describe = Callable[..., Path]
-
-
-def run(folder: Path, *argv: str) -> dict[str, Any]:
-    """A command's JSON."""
-    status, answer = _invoke(folder, *argv)
-    assert status == 0, answer
-    return answer
-
-
-def fails(folder: Path, *argv: str) -> dict[str, str]:
-    """A failing command's error."""
-    status, answer = _invoke(folder, *argv)
-    assert status == 1, answer
-    assert not answer["changed"]
-    error: dict[str, str] = answer["error"]
-    return error
-
-
-def _invoke(folder: Path, *argv: str) -> tuple[int, dict[str, Any]]:
-    result = CliRunner().invoke(app, ["--config-dir", str(folder), *argv, "--json"], catch_exceptions=False)
-    return result.exit_code, json.loads(result.stdout)
 
 
 def title_of(request: pytest.FixtureRequest) -> str:
