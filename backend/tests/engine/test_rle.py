@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from label_studio_sdk.converter.brush import decode_rle, mask2rle
-
 from sam2_backend import rle
 
 sides = st.integers(1, 90)
@@ -102,7 +101,9 @@ def test_impossible_sizes_are_refused(height: int, width: int) -> None:
         rle.logits_to_rle(np.zeros((4, 4), np.float32), height, width)
 
 
-@pytest.mark.parametrize("mask", [np.zeros((2, 2, 2), np.uint8), np.zeros((2, 2), np.float32), np.zeros((0, 3), np.uint8)])
+@pytest.mark.parametrize(
+    "mask", [np.zeros((2, 2, 2), np.uint8), np.zeros((2, 2), np.float32), np.zeros((0, 3), np.uint8)]
+)
 def test_things_that_are_no_mask_are_refused(mask: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"a mask is|holds 1 to"):
         rle.mask_to_rle(mask)
