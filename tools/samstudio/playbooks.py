@@ -9,7 +9,7 @@ from pathlib import Path
 
 from samstudio.errors import SamstudioError
 
-#: set by the `samstudio` script: the repository with site.yml
+#: the repository with site.yml, when it is not the one this code is in
 HOME_VARIABLE = "SAMSTUDIO_HOME"
 INVENTORY = "inventory/local"
 PLAYBOOKS: Mapping[str, str] = {
@@ -74,12 +74,14 @@ def _display(extra: Sequence[str], home: Path, environment: Mapping[str, str]) -
 
 
 def home(environment: Mapping[str, str] = os.environ) -> Path:
-    """The repository: named by the environment, else the current folder.
+    """The repository: named by the environment, else the one this code is in, else the current folder.
 
     Raises:
         SamstudioError: there is no site.yml in it.
     """
-    folder = Path(environment.get(HOME_VARIABLE) or Path.cwd())
+    named = environment.get(HOME_VARIABLE)
+    own = Path(__file__).resolve().parents[2]
+    folder = Path(named) if named else own if (own / "site.yml").is_file() else Path.cwd()
     if not (folder / "site.yml").is_file():
         raise SamstudioError(
             "This is not the samstudio repository.", found=f"no site.yml in {folder}",

@@ -9,7 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
-from samstudio import samples
+from rich.console import Console
+from samstudio import samples, summary
 from samstudio.labelstudio import LabelStudio, connect, ml_backends, projects, tokens
 from samstudio.secret_store import API_TOKEN, SecretStore
 
@@ -18,6 +19,7 @@ from tools.tests.label_studio import RunningLabelStudio
 from tools.tests.stand_in_backend import StandIn
 
 Describe = Callable[..., Path]
+pytestmark = pytest.mark.integration
 
 
 def title_of(request: pytest.FixtureRequest) -> str:
@@ -84,8 +86,12 @@ def test_registration_connects_clicks_and_then_changes_nothing(
         again = run(ready, *argv)
         assert (again["changed"], again["did"], again["notes"]) == (False, [], [])
 
-    clicked = run(ready, "click")
+    written = ready.parent / "last-deploy.json"
+    clicked = run(ready, "click", "--summary", str(written))
     assert clicked["iou"] == {"min": 1.0, "mean": 1.0}
+    console = Console(width=160, record=True)
+    console.print(summary.panel(summary.read(written) or {}))
+    assert first["project"]["url"] in console.export_text()
     assert len(clicked["clicks"]) == sum(len(scene.shapes) for scene in samples.SCENES)
 
 
@@ -140,7 +146,7 @@ def test_a_users_config_is_explained_and_left_alone(
     ready: Path, server: RunningLabelStudio, studio: LabelStudio, backend: StandIn
 ) -> None:
     theirs = '<View><Image name="i" value="$image"/><Choices name="c" toName="i"><Choice value="a"/></Choices></View>'
-    number = projects.create(studio, "theirs", theirs).id
+    number = int(projects.create(studio, "theirs", theirs).id or 0)
     result = run(ready, "register", "--project", str(number))
     assert any("smart" in note for note in result["notes"])
     assert projects.by_id(studio, number).label_config == theirs

@@ -18,6 +18,7 @@ from tools.tests.label_studio import RunningLabelStudio
 from tools.tests.stand_in_backend import StandIn
 
 Describe = Callable[..., Path]
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
