@@ -55,7 +55,8 @@ async def _serve(settings: Settings) -> int:
         if isinstance(backend.fatal, ModelRefused):
             server.should_exit = True
 
-    log.info("starting", extra=fields(port=settings.port, device=settings.device, basic_auth=bool(settings.basic_auth_user)))
+    auth = bool(settings.basic_auth_user)
+    log.info("starting", extra=fields(port=settings.port, device=settings.device, basic_auth=auth))
     watcher = asyncio.create_task(refuse_when_model_is_refused())
     await server.serve()
     watcher.cancel()

@@ -103,10 +103,12 @@ class _Gate:
             log.info("client went away")
         except Exception:
             log.exception("unexpected", extra=fields(path=scope["path"]))
-            problem = Problem(500, "server", f"Unexpected error in the SAM2 backend; its log has request {identifier}.")
-            self._backend.errors.add(problem.where, problem.message)
+            unexpected = Problem(
+                500, "server", f"Unexpected error in the SAM2 backend; see request {identifier} in its log."
+            )
+            self._backend.report(unexpected)
             if not started:
-                await refusal(problem)(scope, receive, answer)
+                await refusal(unexpected)(scope, receive, answer)
         finally:
             path = scope["path"] if scope["path"] in self._paths else "other"
             self._backend.metrics.requests.labels(path, str(status)).inc()
@@ -207,8 +209,8 @@ class _Endpoints:
         raise Problem(
             413,
             "request",
-            f"The request is larger than {limit / (1 << 20):.0f} MiB (Label Studio sends all annotations of a task with "
-            "every click): raise MAX_BODY_BYTES of the backend.",
+            f"The request is larger than {limit / (1 << 20):.0f} MiB (Label Studio sends all annotations of a task "
+            "with every click): raise MAX_BODY_BYTES of the backend.",
         )
 
 

@@ -22,7 +22,7 @@ SIZE_NAMES = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}
 log = logging.getLogger(__name__)
 
 
-class ModelRefused(Exception):
+class ModelRefused(Exception):  # noqa: N818 - a decision, not a fault of the code
     """The model that was asked for cannot be served; the text says what was found, expected, and what to do."""
 
 
@@ -81,8 +81,8 @@ def find(settings: Settings) -> ModelFiles:
         files = ModelFiles(_config(settings, checkpoint), checkpoint, demo=False)
     if not files.checkpoint.is_file():
         raise ModelRefused(
-            f"MODEL_CHECKPOINT={settings.model_checkpoint}: there is no file {files.checkpoint}; put the checkpoint there, "
-            "or set MODEL_CHECKPOINT=demo for the small model that knows drawn shapes only."
+            f"MODEL_CHECKPOINT={settings.model_checkpoint}: there is no file {files.checkpoint}; put the checkpoint "
+            "there, or set MODEL_CHECKPOINT=demo for the small model that knows drawn shapes only."
         )
     return files
 
@@ -94,7 +94,9 @@ def load(settings: Settings) -> LoadedModel:
 
     files = find(settings)
     if files.demo:
-        log.warning("Serving the DEMO model: it knows drawn shapes only. Set MODEL_CHECKPOINT to an official SAM 2.1 one.")
+        log.warning(
+            "Serving the DEMO model: it knows drawn shapes only. Set MODEL_CHECKPOINT to an official SAM 2.1 one."
+        )
     try:
         engine = load_engine(
             files.config,
@@ -121,8 +123,8 @@ def _config(settings: Settings, checkpoint: Path) -> str:
     official = OFFICIAL.fullmatch(checkpoint.name)
     if not official:
         raise ModelRefused(
-            f"MODEL_CONFIG is not set, and {checkpoint.name} is no official checkpoint's name that would tell it: set e.g. "
-            "MODEL_CONFIG=configs/sam2.1/sam2.1_hiera_t.yaml."
+            f"MODEL_CONFIG is not set, and {checkpoint.name} is no official checkpoint's name that would tell it: set "
+            "e.g. MODEL_CONFIG=configs/sam2.1/sam2.1_hiera_t.yaml."
         )
     generation = official["generation"]
     return f"configs/{generation}/{generation}_hiera_{SIZE_NAMES[official['size']]}.yaml"
