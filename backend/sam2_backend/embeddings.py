@@ -86,6 +86,22 @@ class Embeddings:
             image, outcome = await self._prepared(source, place, data, urgency, steps)
         return image, outcome
 
+    async def put(self, data: bytes, steps: Steps) -> PreparedImage:
+        """An image file that came with a request. Raises Problem."""
+        content = await asyncio.to_thread(content_hash, data)
+        place = Place(content, None, (), time.monotonic())
+        image, _ = await self._prepared(Source(f"sha256:{content}"), place, data, Urgency.CLICK, steps)
+        return image
+
+    async def of_content(self, content: str, steps: Steps) -> PreparedImage:
+        """An image that `put` has seen. Raises Problem (410) if it is in the store no more."""
+        key = Key(content, self._engine_hash)
+        if self.memory.get(key) is None and not self.disk.has(key):
+            raise Problem(410, "ui", "The image has left the cache: load it again.")
+        place = Place(content, None, (), time.monotonic())
+        image, _ = await self._prepared(Source(f"sha256:{content}"), place, None, Urgency.CLICK, steps)
+        return image
+
     async def keep(self, source: Source, urgency: Urgency) -> bool:
         """Prepares an image that nobody waits for. False if it was in the store already. Raises Problem."""
         place, data = await self._place(source, urgency, Steps())

@@ -75,16 +75,14 @@ def find(settings: Settings) -> ModelFiles:
     if settings.model_checkpoint == DEMO:
         folder = Path(str(resources.files("sam2_backend.demo")))
         config, checkpoint = (folder / name for name in DEMO_FILES)
-        files = ModelFiles(str(config), checkpoint, demo=True)
-    else:
-        checkpoint = settings.model_dir / settings.model_checkpoint
-        files = ModelFiles(_config(settings, checkpoint), checkpoint, demo=False)
-    if not files.checkpoint.is_file():
+        return ModelFiles(str(config), checkpoint, demo=True)
+    checkpoint = settings.model_dir / settings.model_checkpoint
+    if not checkpoint.is_file():
         raise ModelRefused(
-            f"MODEL_CHECKPOINT={settings.model_checkpoint}: there is no file {files.checkpoint}; put the checkpoint "
-            "there, or set MODEL_CHECKPOINT=demo for the small model that knows drawn shapes only."
+            f"MODEL_CHECKPOINT={settings.model_checkpoint}: there is no file {checkpoint}; put the checkpoint there, or "
+            "set MODEL_CHECKPOINT=demo for the small model that knows drawn shapes only."
         )
-    return files
+    return ModelFiles(_config(settings, checkpoint), checkpoint, demo=False)
 
 
 def load(settings: Settings) -> LoadedModel:

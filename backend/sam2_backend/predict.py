@@ -147,7 +147,7 @@ class Predictor:
                 output, naming = config.output(region.to_name, label, split=region.split)
                 image, how = await self._image(task, project, config, prompt, steps)
                 outcome = outcome if how == "memory" else how
-                logits, score = await self._decode(task.get("id"), image, prompt, steps)
+                logits, score = await self.decode(task.get("id"), image, prompt, steps)
                 mask = Mask(logits, *self._size(image, prompt))
                 with steps.measure("render"):
                     found += await asyncio.to_thread(items, mask, region, output, naming, score, self._settings.polygon)
@@ -171,7 +171,7 @@ class Predictor:
         source = self._projects.locate(address, task.get("id"), project)
         return await self._embeddings.get(source, Urgency.CLICK, steps, (frame.width, frame.height))
 
-    async def _decode(
+    async def decode(
         self, task: object, image: PreparedImage, prompt: ObjectPrompt, steps: Steps
     ) -> tuple[NDArray[np.float32], float]:
         """The best mask's low-res logits (h, w) and its predicted IoU."""

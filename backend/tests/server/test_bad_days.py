@@ -42,7 +42,7 @@ def refused(server: Running, image: str, status: int, *words: str) -> None:
     assert answer.reason[:60] == sentence[:60]
     errors = server.get("/status").json()["last_errors"]
     assert errors[-1]["message"] == sentence
-    assert 'sam2_problems_total{' in server.get("/metrics").text
+    assert "sam2_problems_total{" in server.get("/metrics").text
 
 
 @pytest.mark.parametrize(
