@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sam2_backend.engine.base import EngineInfo, HostEmbedding
+from sam2_backend.engine.base import EngineInfo, HostEmbedding, Prepared
 from sam2_backend.engine.prompts import PromptEncoder
 from sam2_backend.engine.tokens import TokenEngine, check_embedding
 
@@ -41,7 +41,7 @@ class Embedded:
         return sum(array.nbytes for array in arrays)
 
 
-class OpenVinoEngine(TokenEngine[Embedded]):
+class OpenVinoEngine(TokenEngine):
     """folder: what `ir.convert` wrote. precision: `bf16` or `f32`. threads: 0 lets OpenVINO take every core."""
 
     # What `encode` runs shares no request with what `decode` and `restore` run.
@@ -71,7 +71,8 @@ class OpenVinoEngine(TokenEngine[Embedded]):
             graph.create_infer_request() for graph in (projections, mask_prompt, decoder)
         )
 
-    def export(self, prepared: Embedded) -> HostEmbedding:
+    def export(self, prepared: Prepared) -> HostEmbedding:
+        assert isinstance(prepared, Embedded)
         return prepared.maps
 
     def restore(self, embedding: HostEmbedding) -> Embedded:
@@ -84,10 +85,11 @@ class OpenVinoEngine(TokenEngine[Embedded]):
         return Embedded(maps, *_infer(self._encoder_projections, maps.image))
 
     def _run(
-        self, prepared: Embedded, tokens: NDArray[np.float32], logits: NDArray[np.float32] | None
+        self, prepared: Prepared, tokens: NDArray[np.float32], logits: NDArray[np.float32] | None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        assert isinstance(prepared, Embedded)
         maps, image = prepared.maps, prepared.maps.image
-        projections = (prepared.keys, prepared.values, prepared.queries)
+        projections: tuple[Half, ...] = (prepared.keys, prepared.values, prepared.queries)
         if logits is not None:
             (image,) = _infer(self._mask_prompt, image, logits)
             projections = _infer(self._projections, image)
