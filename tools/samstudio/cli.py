@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from samstudio import __version__
-from samstudio.commands import connect, secrets
+from samstudio.commands import connect, playbooks, secrets, watch
 from samstudio.config import CONFIG_DIR_VARIABLE, DEFAULT_CONFIG_DIR
 
 app = typer.Typer(
@@ -20,6 +20,10 @@ app.add_typer(connect.samples_app, name="samples")
 app.add_typer(connect.ssrf_app, name="ssrf")
 app.command()(connect.register)
 app.command()(connect.click)
+app.command()(watch.status)
+app.command()(watch.prewarm)
+for verb in (playbooks.preflight, playbooks.deploy, playbooks.verify, playbooks.destroy):
+    app.command(context_settings=playbooks.PASS_THROUGH)(verb)
 
 
 def _version(wanted: bool) -> None:

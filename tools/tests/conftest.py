@@ -11,6 +11,8 @@ from tools.tests import label_studio, stand_in_backend
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "integration: needs a real Label Studio (SAMSTUDIO_TEST_LABEL_STUDIO)")
+    config.addinivalue_line("markers", "browser: needs Chromium as well")
     # label-studio-sdk 2.1.2 exchanges each token with it
     config.addinivalue_line("filterwarnings", "ignore:The `parse_obj` method is deprecated:DeprecationWarning")
 

@@ -154,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
         file = PurePosixPath(unquote(asked["tasks"][0]["data"]["image"])).name
         point = (value["x"] / 100 * size[0], value["y"] / 100 * size[1])
         mask = _shape_at(file, point)
-        rle = mask2rle((~mask if self.behaviour.predict == "wrong-mask" else mask).astype(np.uint8) * 255)
+        rle = mask2rle((~mask if self.behaviour.predict == "wrong-mask" else mask).astype(np.uint8) * 255)  # type: ignore[no-untyped-call]
         item = {"id": "stand-in", "to_name": prompt["to_name"], "original_width": size[0], "original_height": size[1],
                 "image_rotation": 0}  # fmt: skip
         brush = {"format": "rle", "rle": rle}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,37 +9,17 @@ from typing import Any
 
 import httpx
 import pytest
-from samstudio import samples
-from samstudio.cli import app
+from rich.console import Console
+from samstudio import samples, summary
 from samstudio.labelstudio import LabelStudio, connect, ml_backends, projects, tokens
 from samstudio.secret_store import API_TOKEN, SecretStore
-from typer.testing import CliRunner
 
+from tools.tests.commands import fails, run
 from tools.tests.label_studio import RunningLabelStudio
 from tools.tests.stand_in_backend import StandIn
 
 Describe = Callable[..., Path]
-
-
-def run(folder: Path, *argv: str) -> dict[str, Any]:
-    """A command's JSON."""
-    status, answer = _invoke(folder, *argv)
-    assert status == 0, answer
-    return answer
-
-
-def fails(folder: Path, *argv: str) -> dict[str, str]:
-    """A failing command's error."""
-    status, answer = _invoke(folder, *argv)
-    assert status == 1, answer
-    assert not answer["changed"]
-    error: dict[str, str] = answer["error"]
-    return error
-
-
-def _invoke(folder: Path, *argv: str) -> tuple[int, dict[str, Any]]:
-    result = CliRunner().invoke(app, ["--config-dir", str(folder), *argv, "--json"], catch_exceptions=False)
-    return result.exit_code, json.loads(result.stdout)
+pytestmark = pytest.mark.integration
 
 
 def title_of(request: pytest.FixtureRequest) -> str:
@@ -107,8 +86,12 @@ def test_registration_connects_clicks_and_then_changes_nothing(
         again = run(ready, *argv)
         assert (again["changed"], again["did"], again["notes"]) == (False, [], [])
 
-    clicked = run(ready, "click")
+    written = ready.parent / "last-deploy.json"
+    clicked = run(ready, "click", "--summary", str(written))
     assert clicked["iou"] == {"min": 1.0, "mean": 1.0}
+    console = Console(width=160, record=True)
+    console.print(summary.panel(summary.read(written) or {}))
+    assert first["project"]["url"] in console.export_text()
     assert len(clicked["clicks"]) == sum(len(scene.shapes) for scene in samples.SCENES)
 
 
@@ -163,7 +146,7 @@ def test_a_users_config_is_explained_and_left_alone(
     ready: Path, server: RunningLabelStudio, studio: LabelStudio, backend: StandIn
 ) -> None:
     theirs = '<View><Image name="i" value="$image"/><Choices name="c" toName="i"><Choice value="a"/></Choices></View>'
-    number = projects.create(studio, "theirs", theirs).id
+    number = int(projects.create(studio, "theirs", theirs).id or 0)
     result = run(ready, "register", "--project", str(number))
     assert any("smart" in note for note in result["notes"])
     assert projects.by_id(studio, number).label_config == theirs

@@ -47,8 +47,9 @@ class Decoded:
 class HostEmbedding:
     """An image embedding as it is stored: three float16 maps of a model with embedding grid g = image_size / 16.
 
-    high_res_0: (32, 4g, 4g); high_res_1: (64, 2g, 2g); image: (256, g, g), all after SAM2's neck and `conv_s0`/`conv_s1`,
-    with `no_mem_embed` added to `image`. For image_size 1024 that is 8.4 MB.
+    high_res_0: (16 g², 32); high_res_1: (4 g², 64); image: (g², 256), all after SAM2's neck and `conv_s0`/`conv_s1`,
+    with `no_mem_embed` added to `image`. Rows are the grid's tokens in Morton order (`morton.py`), which is how the
+    engines work, so that storing is a copy. For image_size 1024 that is 8.4 MB.
     """
 
     high_res_0: NDArray[np.float16]

@@ -21,7 +21,9 @@ from samstudio.commands.common import (
     deployment,
     studio,
 )
+from samstudio.config import Deployment
 from samstudio.errors import SamstudioError
+from samstudio.labelstudio import LabelStudio
 from samstudio.output import emit, err, failures, out
 
 samples_app = typer.Typer(no_args_is_help=True, help="Drawn images whose masks are known.")
@@ -117,6 +119,9 @@ def click(
     project: ProjectId = None,
     least_iou: Annotated[float, typer.Option("--least-iou", help="Fail below this IoU.")] = 0.8,
     folder: Annotated[Path | None, typer.Option("--samples", help="Where samples.json lies.")] = None,
+    summary_file: Annotated[
+        Path | None, typer.Option("--summary", metavar="FILE", help="Write what was verified for the panel of deploy.")
+    ] = None,
     label_studio_url: LabelStudioUrl = "",
     backend_url: BackendUrl = "",
     token_file: TokenFile = None,
@@ -138,7 +143,23 @@ def click(
                 least_iou=least_iou,
                 say=_quiet if as_json else _say,
             )
+            if summary_file:
+                _summarise(found, connection, result, summary_file)
         emit(result, as_json=as_json, human=lambda: _show_clicks(result))
+
+
+def _summarise(found: Deployment, connection: LabelStudio, result: dict[str, Any], file: Path) -> None:
+    from samstudio import backend, summary
+    from samstudio.labelstudio import projects
+
+    settings = found.backend
+    with backend.connect(settings.url, settings.basic_auth_user, backend_password(found)) as served:
+        status = served.status()
+    title = projects.by_id(connection, result["project"]).title or ""
+    composed = summary.compose(
+        found, version=connection.version(), status=status, title=title, verified=result
+    )  # fmt: skip
+    summary.write(composed, file)
 
 
 def _show_clicks(result: dict[str, Any]) -> None:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 else:
     Project = Any
 
+#: tasks asked for at once
+PAGE = 200
+
 
 def all_projects(studio: LabelStudio) -> list[Project]:
     with api_errors("list the projects"):
@@ -65,12 +68,22 @@ def set_config(studio: LabelStudio, number: int, label_config: str) -> None:
         studio.sdk.projects.update(number, label_config=label_config)
 
 
+def tasks(studio: LabelStudio, number: int) -> Iterator[dict[str, Any]]:
+    """A project's tasks, as `{"id", "data"}`."""
+    return _tasks(studio, number, {})
+
+
 def tasks_with_image(studio: LabelStudio, number: int, data_key: str, containing: str) -> Iterator[dict[str, Any]]:
     """The tasks whose image URL contains a text, as `{"id", "data"}`."""
     item = {"filter": f"filter:tasks:data.{data_key}", "operator": "contains", "type": "String", "value": containing}
-    query = {"filters": {"conjunction": "and", "items": [item]}}
+    return _tasks(studio, number, {"filters": {"conjunction": "and", "items": [item]}})
+
+
+def _tasks(studio: LabelStudio, number: int, query: dict[str, Any]) -> Iterator[dict[str, Any]]:
     with api_errors(f"list the tasks of project {number}"):
-        found: Iterator[Any] = iter(studio.sdk.tasks.list(project=number, query=json.dumps(query), fields="task_only"))
+        found: Iterator[Any] = iter(
+            studio.sdk.tasks.list(project=number, query=json.dumps(query), fields="task_only", page_size=PAGE)
+        )
         for task in found:
             yield {"id": task.id, "data": dict(task.data or {})}
 

@@ -66,8 +66,17 @@ def load(folder: Path) -> tuple[Scene, ...]:
 
 
 def _scene(data: dict[str, Any]) -> Scene:
-    shapes = tuple(Shape(**{**shape, "points": tuple((x, y) for x, y in shape["points"])}) for shape in data["shapes"])
-    return Scene(**{**data, "shapes": shapes})
+    shapes = tuple(Shape(**_tuples(shape)) for shape in data["shapes"])
+    return Scene(**{**_tuples(data), "shapes": shapes})
+
+
+def _tuples(data: dict[str, Any]) -> dict[str, Any]:
+    """JSON knows lists only."""
+
+    def tupled(value: Any) -> Any:
+        return tuple(map(tupled, value)) if isinstance(value, list) else value
+
+    return {name: tupled(value) for name, value in data.items()}
 
 
 def _same(path: Path, scene: Scene) -> bool:

@@ -1,0 +1,105 @@
+"""The converted model on disk: made once in a process of its own, verified by checksum at every start, redone if damaged.
+
+A folder per model under `CACHE/openvino/KEY`, where KEY covers the weights, the config, the OpenVINO version and
+`ARITHMETIC`. It appears by a rename, so it is whole or not there. Compiled blobs are not kept: they save 0.2 s (tiny) to
+1 s (large) of a start for as much disk again, and nothing can verify them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+from sam2_backend.engine import errors
+from sam2_backend.engine.errors import EngineError
+
+ARITHMETIC = 1  # raise it when what `ir.py` writes changes
+MANIFEST = "manifest.json"
+
+log = logging.getLogger(__name__)
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def ensure(config: Path, checkpoint: Path, weights: str, cache: Path) -> Path:
+    """The folder of the converted model, converting it first if needed. weights: the checkpoint's sha256.
+
+    Raises what `build.build_model` raises, and EngineError if the conversion dies or the disk is full.
+    """
+    key = hashlib.sha256(
+        "\n".join([str(ARITHMETIC), metadata.version("openvino"), weights, file_sha256(config)]).encode()
+    ).hexdigest()[:24]
+    folder = cache / "openvino" / key
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(folder.with_suffix(".lock")):
+            if _is_whole(folder):
+                return folder
+            if folder.exists():
+                log.warning("the converted model in %s is damaged; converting again", folder)
+                shutil.rmtree(folder)
+            _convert_into(folder, config, checkpoint)
+    except OSError as error:
+        raise EngineError(
+            f"cannot keep the converted model in {cache}: {error.strerror}; set another CACHE_DIR"
+        ) from error
+    return folder
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        expected = json.loads((folder / MANIFEST).read_text())
+        return bool(expected) and all(file_sha256(folder / name) == digest for name, digest in expected.items())
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _convert_into(folder: Path, config: Path, checkpoint: Path) -> None:
+    log.info("converting %s for OpenVINO (once; half a minute for tiny, minutes for large)", checkpoint.name)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
+        made = Path(temporary) / "model"
+        made.mkdir()
+        _run_conversion(config, checkpoint, made)
+        manifest = {path.name: file_sha256(path) for path in sorted(made.iterdir())}
+        (made / MANIFEST).write_text(json.dumps(manifest, indent=1))
+        made.rename(folder)
+
+
+def _run_conversion(config: Path, checkpoint: Path, folder: Path) -> None:
+    """In another process: PyTorch and its memory never enter the one that serves."""
+    command = [sys.executable, "-m", "sam2_backend.engine.convert", str(config), str(checkpoint), str(folder)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return
+    with contextlib.suppress(ValueError, IndexError, KeyError, AttributeError):
+        told = json.loads(done.stdout.splitlines()[-1])
+        raise getattr(errors, told["error"])(told["message"])
+    if done.returncode < 0:
+        raise EngineError(
+            f"the conversion was killed by signal {-done.returncode}, most likely for memory:"
+            " it needs about 3 GB for tiny and 8 GB for large"
+        )
+    raise EngineError(f"the conversion failed: {done.stderr.strip()[-600:]}")
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One conversion at a time, whatever number of processes start together."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

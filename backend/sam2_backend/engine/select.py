@@ -1,0 +1,126 @@
+"""Which engine serves this host: CUDA where PyTorch finds a GPU, OpenVINO elsewhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from pathlib import Path
+
+from sam2_backend.engine.base import Engine
+from sam2_backend.engine.converted import ensure, file_sha256
+from sam2_backend.engine.errors import (
+    CheckpointError,
+    DeviceUnavailable,
+    EngineError,
+    SelfCheckFailed,
+    UnsupportedModel,
+)
+from sam2_backend.engine.selfcheck import Golden, check
+
+DEVICES = ("auto", "cpu", "cuda")
+STORE_FORMAT = 1  # raise it when stored embeddings change meaning
+
+log = logging.getLogger(__name__)
+
+
+def load_engine(
+    config: str | Path,
+    checkpoint: Path,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int = 0,
+    cache_dir: Path,
+) -> Engine:
+    """The engine for this host, checked against fp32 of the same weights.
+
+    config: a name as SAM 2 gives it (`configs/sam2.1/sam2.1_hiera_t.yaml`) or a file. device: `auto`, `cpu`, `cuda` or
+    `cuda:N`. precision: `auto`, `bf16`, `f16` (CUDA) or `f32`. threads: of the CPU engine, 0 for all.
+
+    Raises an EngineError (`errors.py`) whose message says what was found, what was expected and what to do.
+    """
+    kind, _, _ = device.partition(":")
+    if kind not in DEVICES:
+        raise DeviceUnavailable(f"DEVICE={device} is not known; expected auto, cpu, cuda or cuda:N")
+    path = config_path(config)
+    if not checkpoint.is_file():
+        raise CheckpointError(
+            f"no checkpoint at {checkpoint}; put it there, or fetch an official one with:"
+            f" python -m sam2_backend.checkpoints fetch tiny --dir {checkpoint.parent}"
+        )
+    if kind == "cuda" or (kind == "auto" and _gpu_device_files() and _torch_sees_gpu()):
+        from sam2_backend.engine.cuda import load_cuda
+
+        return load_cuda(path, checkpoint, device="cuda" if kind == "auto" else device, precision=precision)
+    return _load_openvino(path, checkpoint, precision, threads, cache_dir)
+
+
+def config_path(config: str | Path) -> Path:
+    """A config file, or the file of a name inside the `sam2` package. Raises UnsupportedModel."""
+    if Path(config).is_file():
+        return Path(config)
+    spec = importlib.util.find_spec("sam2")  # found, not imported: that would import PyTorch
+    for folder in spec.submodule_search_locations or [] if spec else []:
+        for name in (Path(config), Path("configs") / config):
+            if (Path(folder) / name).is_file():
+                return Path(folder) / name
+    raise UnsupportedModel(
+        f"MODEL_CONFIG={config} is neither a file nor a config of the sam2 package;"
+        " expected for example configs/sam2.1/sam2.1_hiera_t.yaml"
+    )
+
+
+def fingerprint(weights: str, config: Path, precision: str) -> str:
+    """Of embeddings: the same for engines whose embeddings may stand for one another."""
+    return f"{weights[:16]}-{file_sha256(config)[:8]}-{precision}-{STORE_FORMAT}"
+
+
+def _load_openvino(config: Path, checkpoint: Path, precision: str, threads: int, cache: Path) -> Engine:
+    from sam2_backend.engine.openvino import OpenVinoEngine
+
+    wanted = {"auto": ["bf16", "f32"] if _cpu_multiplies_bf16() else ["f32"], "bf16": ["bf16"], "f32": ["f32"]}
+    if precision not in wanted:
+        raise DeviceUnavailable(f"PRECISION={precision} is not served on a CPU; expected auto, bf16 or f32")
+    weights = file_sha256(checkpoint)
+    folder = ensure(config, checkpoint, weights, cache)
+    golden = Golden.load(folder / "golden.npz")
+    failure: EngineError | None = None
+    for choice in wanted[precision]:
+        engine = OpenVinoEngine(
+            folder,
+            precision=choice,
+            threads=threads,
+            name=checkpoint.stem,
+            fingerprint=fingerprint(weights, config, choice),
+        )
+        try:
+            check(engine, golden)
+        except SelfCheckFailed as error:
+            failure = SelfCheckFailed(f"OpenVINO in {choice} is refused: {error}")
+            log.warning("%s", failure)
+        else:
+            return engine
+    assert failure is not None
+    raise failure
+
+
+def _cpu_multiplies_bf16() -> bool:
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def _gpu_device_files() -> bool:
+    """Asked first, because importing PyTorch to learn that there is no GPU costs seconds."""
+    return any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/dxg"))
+
+
+def _torch_sees_gpu() -> bool:
+    import torch
+
+    if torch.cuda.is_available():
+        return True
+    log.warning("a GPU device file is there but PyTorch %s finds no usable GPU; serving on the CPU", torch.__version__)
+    return False
