@@ -74,7 +74,8 @@ HTTPS_TO_HTTP = Cause(
 )  # fmt: skip
 NAME_UNKNOWN = Cause(
     "name-unknown", "network",
-    ("Name or service not known", "Failed to resolve", "Temporary failure in name resolution", "Can't resolve hostname"),
+    ("Name or service not known", "Failed to resolve", "Temporary failure in name resolution",
+     "Can't resolve hostname"),
     "{who} cannot resolve the name {host}; names of containers exist only on their container network.",
     "use an address that {who} can resolve: samstudio register --backend-url http://ADDRESS:PORT",
 )  # fmt: skip
@@ -171,6 +172,12 @@ NOT_LABEL_STUDIO = Cause(
     "not-label-studio", "label-studio", (),
     "Something answers at {url}, but it is not Label Studio: {found}.",
     "see what listens: ss -ltnp 'sport = :{port}'; then free the port or name Label Studio's own",
+)  # fmt: skip
+TUNNEL_AUTH = Cause(
+    "basic-auth-collides", "label-studio", ('WWW-Authenticate: Basic realm="ngrok"',),
+    "{url} asks for HTTP basic auth before Label Studio is reached (on the tunnel, or a reverse proxy); API tokens travel in "
+    "the same header, so no program can send both.",
+    "take the basic-auth action off Label Studio's tunnel; its own sign-in guards it, or restrict the tunnel by IP",
 )  # fmt: skip
 VERSION_UNKNOWN = Cause(
     "label-studio-version", "label-studio", (),
@@ -283,7 +290,7 @@ RECORD_DISCONNECTED = Cause(
 )  # fmt: skip
 WEBHOOK = Cause(
     "webhook-stale", "webhook", (),
-    "The webhook of project {project} is not the backend's ({found}), so new images are not embedded ahead of the click.",
+    "The webhook of project {project} is not the backend's ({found}): new images are not embedded ahead of the click.",
     "samstudio register --project {project}", mends=True,
 )  # fmt: skip
 INTERACTIVE_OFF = Cause(
@@ -302,7 +309,8 @@ NO_TASK = Cause(
 IMAGE_TOKEN = Cause(
     "image-token-refused", "image",
     ("refused the personal access token", "refused the image (HTTP 401)", "refused the image (HTTP 403)",
-     "401 Client Error: Unauthorized for url: …/data/", "403 Client Error: Forbidden for url: …/data/"),
+     "401 Client Error: Unauthorized for url: …/data/", "…/api/token/refresh/",
+     "403 Client Error: Forbidden for url: …/data/"),
     "Label Studio refuses the backend's own token (legacy tokens off, an expired token, or that of another server).",
     "give the backend a personal access token as LABEL_STUDIO_API_KEY; deployed: samstudio token ensure, restart it",
 )  # fmt: skip
@@ -319,7 +327,7 @@ IMAGE_LOCAL_FILE = Cause(
      "Label Studio has no image at /data/local-files"),
     "The image is a local file that is not where the backend or Label Studio look: not mounted, or another "
     "LOCAL_FILES_DOCUMENT_ROOT.",
-    "mount the same folder into both and set LOCAL_FILES_DOCUMENT_ROOT to its parent in both; deployed: ./samstudio deploy",
+    "mount one folder into both, LOCAL_FILES_DOCUMENT_ROOT its parent in both; deployed: ./samstudio deploy",
 )  # fmt: skip
 IMAGE_MISSING = Cause(
     "image-missing", "image",
@@ -384,9 +392,10 @@ CAUSES: tuple[Cause, ...] = (
     URL_WITHOUT_SCHEME, URL_UNUSABLE, LOCALHOST_IN_CONTAINER,
     ENGINE_DOWN, ENGINE_FORBIDDEN, CONTAINER_MISSING, CONTAINER_STOPPED, CONTAINER_UNHEALTHY,
     PROXY, HTTPS_TO_HTTP, NAME_UNKNOWN, DROPPED, BACKEND_REFUSED,
-    BACKEND_LOADING, CUDA_MISSING, DRIVER_OLD, CHECKPOINT_MISSING, GPU_MEMORY, BACKEND_FAILED, NOT_A_BACKEND, HEALTH_SLOW,
+    BACKEND_LOADING, CUDA_MISSING, DRIVER_OLD, CHECKPOINT_MISSING, GPU_MEMORY, BACKEND_FAILED, NOT_A_BACKEND,
+    HEALTH_SLOW,
     BACKEND_AUTH_MISSING, BACKEND_AUTH_WRONG, BACKEND_OPEN,
-    LABEL_STUDIO_DOWN, NOT_LABEL_STUDIO, VERSION_UNKNOWN, HOST_WITHOUT_SCHEME, HOST_WRONG,
+    LABEL_STUDIO_DOWN, NOT_LABEL_STUDIO, TUNNEL_AUTH, VERSION_UNKNOWN, HOST_WITHOUT_SCHEME, HOST_WRONG,
     TOKEN_MISSING, TOKEN_LEGACY_OFF, TOKEN_IS_ACCESS, TOKEN_INVALID,
     GUARD_BLOCKS, GUARD_BLOCKS_WEBHOOK, GUARD_OFF,
     NO_PROJECT, CONFIG_NO_IMAGE, CONFIG_NO_SMART, CONFIG_NO_OUTPUT, CONFIG_LABELS,

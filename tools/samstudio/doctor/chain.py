@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import httpx
@@ -47,10 +48,16 @@ CHAIN: tuple[Link, ...] = (
 )
 
 
-def examine(patient: Patient) -> tuple[list[Finding], Examination]:
-    """Look at every link; the findings are fit to be shown to others."""
+@contextmanager
+def examine(patient: Patient) -> Iterator[Examination]:
+    """Look at every link; `findings` are fit to be shown to others. Leaving closes the connection to Label Studio."""
     x = Examination(patient)
-    return list(_walk(x)), x
+    try:
+        x.findings = list(_walk(x))
+        yield x
+    finally:
+        if x.studio is not None:
+            x.studio.close()
 
 
 def first_broken(findings: list[Finding]) -> Finding | None:

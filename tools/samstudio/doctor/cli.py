@@ -66,12 +66,11 @@ def doctor(
     except SamstudioError as error:
         show_error(error)
         raise typer.Exit(UNKNOWN) from error
-    findings, x = examine(patient)
-    did: list[str] = []
-    if fix:
-        did = mend(findings, x)
-        if did:
-            findings, x = examine(patient)
+    with examine(patient) as x:
+        findings, did = x.findings, mend(x) if fix else []
+    if did:
+        with examine(patient) as x:
+            findings = x.findings
     broken = first_broken(findings)
     emit(
         {

@@ -1,4 +1,4 @@
-"""Write docs/troubleshooting.md from the table of causes: `python -m samstudio.doctor.docs > docs/troubleshooting.md`."""
+"""docs/troubleshooting.md from the table of causes: `python -m samstudio.doctor.docs > docs/troubleshooting.md`."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ samstudio doctor --label-studio URL --backend URL --token-file FILE # without co
 samstudio doctor --fix                                              # mends what is marked "mended by --fix"
 ```
 
-Exit code 0: every link holds (there may be warnings); 1: a link is broken; 2: the command line is wrong; 3: nothing could be
-looked at. Its output has secrets and home folders taken out: paste it into an issue as it is.
+Exit code 0: every link holds (there may be warnings); 1: a link is broken; 2: the command line is wrong; 3: nothing
+could be looked at. Its output has secrets and home folders taken out: paste it into an issue as it is.
 
 Search this page for the words you see. Names in capitals are yours to fill in; the doctor fills them in itself.
 """

@@ -27,7 +27,7 @@ class Finding:
     fix: str = ""
 
 
-class Blame(Exception):
+class Blame(Exception):  # noqa: N818 - a verdict, not an error
     """Raised by a check that found a cause; ``facts`` fill its placeholders."""
 
     def __init__(self, cause: Cause, evidence: object, *, status: Status = Status.FAIL, **facts: object) -> None:
@@ -38,5 +38,5 @@ class Blame(Exception):
         self.facts = facts
 
 
-class Skip(Exception):
+class Skip(Exception):  # noqa: N818
     """Raised by a check that has nothing to look at here; says why."""

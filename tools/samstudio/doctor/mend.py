@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from samstudio.doctor.causes import CAUSES
-from samstudio.doctor.finding import Finding
 from samstudio.doctor.patient import Examination
 from samstudio.errors import SamstudioError
 from samstudio.labelstudio import ml_backends
@@ -12,9 +11,9 @@ MENDABLE = frozenset(cause.id for cause in CAUSES if cause.mends)
 TITLE = "SAM2"
 
 
-def mend(findings: list[Finding], x: Examination) -> list[str]:
+def mend(x: Examination) -> list[str]:
     """Mend what is safe to mend; returns what was done, in words."""
-    wrong = [finding.cause for finding in findings if finding.cause in MENDABLE]
+    wrong = [finding.cause for finding in x.findings if finding.cause in MENDABLE]
     if not wrong:
         return []
     if x.studio is None or x.project is None:

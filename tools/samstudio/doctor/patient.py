@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from samstudio.doctor.finding import Finding
 from samstudio.doctor.processes import container_environment, environment_of_listener
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Examination:
     """The patient and what earlier links taught about it; later links build on that."""
 
     patient: Patient
+    findings: list[Finding] = field(default_factory=list)
     health: dict[str, Any] = field(default_factory=dict)
     status: dict[str, Any] = field(default_factory=dict)
     version: str = ""

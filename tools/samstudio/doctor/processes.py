@@ -24,7 +24,7 @@ def container_environment(container: str) -> dict[str, str] | None:
 
 
 def environment_of_listener(url: str) -> dict[str, str] | None:
-    """The environment of the process that listens at a URL of this machine; None for another machine's or another user's."""
+    """The environment of the process that listens at a URL; None for another machine's or another user's."""
     parts = urlsplit(url)
     if parts.port is None or not _is_here(parts.hostname or ""):
         return None

@@ -23,6 +23,7 @@ from samstudio.doctor.causes import (
     TOKEN_IS_ACCESS,
     TOKEN_LEGACY_OFF,
     TOKEN_MISSING,
+    TUNNEL_AUTH,
     VERSION_UNKNOWN,
 )
 from samstudio.doctor.finding import Blame, Skip, Status
@@ -57,6 +58,8 @@ def _version(url: str) -> str:
             raise Blame(HTTPS_TO_HTTP, said, url=url) from error
         cause = DROPPED if isinstance(error, httpx.ConnectTimeout) else LABEL_STUDIO_DOWN
         raise Blame(cause, said, url=url, reason=said, who="this machine", host=place.host, port=place.port) from error
+    if answer.headers.get("www-authenticate", "").startswith("Basic"):
+        raise Blame(TUNNEL_AUTH, f"{answer.status_code}, WWW-Authenticate: {answer.headers['www-authenticate']}", url=url)
     body = _json(answer)
     if answer.status_code != httpx.codes.OK or "release" not in body:
         found = f"HTTP {answer.status_code} from /api/version/, {' '.join(answer.text.split())[:100]}"
