@@ -22,11 +22,11 @@ def nth_address(subnet: str, number: int) -> str:
 
 
 def tree_digest(folder: str) -> str:
-    """Twelve hex digits over names and contents of a source tree, compiled and hidden files left out."""
+    """Twelve hex digits over names and contents of a source tree; tests, compiled and hidden files left out."""
     digest = hashlib.sha256()
     for path in sorted(Path(folder).rglob("*")):
         relative = path.relative_to(folder)
-        if path.is_file() and not any(part.startswith((".", "__pycache__")) for part in relative.parts):
+        if path.is_file() and not any(part.startswith((".", "__pycache__")) or part == "tests" for part in relative.parts):
             digest.update(f"{relative}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode())
     return digest.hexdigest()[:12]
 
