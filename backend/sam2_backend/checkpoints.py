@@ -45,6 +45,10 @@ class Checkpoint:
     size: int | None
     sha256: str
 
+    def url(self, mirror: str = "") -> str:
+        """Where it lies: at its publisher, or by name under a mirror's base URL."""
+        return f"{mirror.rstrip('/')}/{self.file}" if mirror else f"{OFFICIAL_BASE}/{self.folder}/{self.file}"
+
 
 def _official(generation: str, folder: str, size: str, letter: str, length: str, sha256: str) -> Checkpoint:
     alias = size if generation == "sam2.1" else f"sam2_{size}"
@@ -138,7 +142,7 @@ def fetch(known: Checkpoint, folder: Path, *, mirror: str | None = None, progres
             if target.is_file() and _sha256(target) == known.sha256:
                 return target
             part = target.with_name(target.name + ".part")
-            url = f"{mirror.rstrip('/')}/{known.file}" if mirror else f"{OFFICIAL_BASE}/{known.folder}/{known.file}"
+            url = known.url(mirror or "")
             _download(url, part, known, progress)
             digest = _sha256(part)
             if digest != known.sha256:

@@ -1,0 +1,187 @@
+"""Images prepared before anybody clicks: a task that was opened, new tasks, a whole project. Clicks come first."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import time
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import labelconfig
+from .config import Limits
+from .embeddings import Embeddings
+from .errors import LastErrors, Problem
+from .lanes import Urgency
+from .logs import fields
+from .metrics import Metrics
+from .projects import Projects
+from .sources import Source
+
+log = logging.getLogger(__name__)
+AT_ONCE = 2
+MOST_PROJECTS = 200
+
+
+@dataclass(slots=True)
+class Progress:
+    """Of one project since its queue was last empty."""
+
+    total: int = 0
+    done: int = 0
+    failed: int = 0
+    begun: float = 0.0
+    ended: float = 0.0
+    errors: deque[str] = field(default_factory=lambda: deque(maxlen=10))
+
+    def as_dict(self) -> dict[str, object]:
+        """rate: images a second."""
+        elapsed = (self.ended or time.monotonic()) - self.begun if self.begun else 0.0
+        rate = round((self.done + self.failed) / elapsed, 3) if elapsed > 0 else 0.0
+        return {
+            "total": self.total,
+            "done": self.done,
+            "failed": self.failed,
+            "rate": rate,
+            "errors": list(self.errors),
+        }
+
+
+class Prewarmer:
+    """Used from the event loop only."""
+
+    def __init__(
+        self,
+        embeddings: Embeddings,
+        projects: Projects,
+        limits: Limits,
+        metrics: Metrics,
+        errors: LastErrors,
+    ) -> None:
+        self._embeddings = embeddings
+        self._projects = projects
+        self._limits = limits
+        self._metrics = metrics
+        self._errors = errors
+        self._waiting: OrderedDict[str, tuple[str, Source]] = OrderedDict()
+        self._progress: OrderedDict[str, Progress] = OrderedDict()
+        self._opened: dict[str, asyncio.Task[None]] = {}
+        self._wake = asyncio.Event()
+        self._pumps: list[asyncio.Task[None]] = []
+
+    @property
+    def depth(self) -> int:
+        return len(self._waiting)
+
+    def start(self) -> None:
+        self._pumps = [asyncio.create_task(self._pump()) for _ in range(AT_ONCE)]
+
+    async def stop(self) -> None:
+        running = [*self._pumps, *self._opened.values()]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    def opened(self, project: str, label_config: str, tasks: list[Mapping[str, Any]]) -> None:
+        """An annotator looks at a task: its images next. Many tasks at once are a batch, and wait like one."""
+        if len(tasks) > 1:
+            self.add(project, label_config, tasks)
+            return
+        for source in self._sources(project, label_config, tasks):
+            if source.identity not in self._opened and len(self._opened) < self._limits.interactive:
+                task = asyncio.create_task(self._keep_opened(source))
+                self._opened[source.identity] = task
+                task.add_done_callback(functools.partial(self._forget_opened, source.identity))
+
+    def add(self, project: str, label_config: str, tasks: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
+        """Queues the tasks' images; how many are new, and how many were ready or waiting already."""
+        progress = self._progress.setdefault(project, Progress())
+        self._progress.move_to_end(project)
+        while len(self._progress) > MOST_PROJECTS:
+            self._progress.popitem(last=False)
+        if progress.done + progress.failed >= progress.total:
+            progress = self._progress[project] = Progress(begun=time.monotonic())
+        accepted = already = 0
+        for source in self._sources(project, label_config, tasks):
+            if source.identity in self._waiting or self._embeddings.known(source):
+                already += 1
+            elif len(self._waiting) >= self._limits.prewarm_tasks:
+                raise Problem(
+                    503,
+                    "prewarm",
+                    f"{self._limits.prewarm_tasks} images wait to be prewarmed already, the limit: try again later.",
+                    retry_after=60,
+                )
+            else:
+                self._waiting[source.identity] = (project, source)
+                accepted += 1
+        progress.total += accepted
+        self._wake.set()
+        return accepted, already
+
+    def progress(self, project: str) -> dict[str, object]:
+        return self._progress.get(project, Progress()).as_dict()
+
+    def _sources(self, project: str, label_config: str, tasks: Iterable[Mapping[str, Any]]) -> list[Source]:
+        """Every image of every task; what cannot be located is reported and left out."""
+        found: dict[str, Source] = {}
+        try:
+            config = labelconfig.parse(label_config or self._projects.get(project).label_config)
+        except Problem as problem:
+            self._report(problem)
+            return []
+        for task in tasks:
+            data = task.get("data")
+            for tag in config.images.values():
+                value = data.get(tag.key) if isinstance(data, Mapping) else None
+                count = len(value) if isinstance(value, list) else 1
+                for index in range(count):
+                    try:
+                        address = tag.address(data if isinstance(data, Mapping) else {}, index)
+                        source = self._projects.locate(address, task.get("id"), project)
+                        found.setdefault(source.identity, source)
+                    except Problem as problem:
+                        self._report(problem)
+        return list(found.values())
+
+    def _forget_opened(self, identity: str, _: asyncio.Task[None]) -> None:
+        self._opened.pop(identity, None)
+
+    async def _keep_opened(self, source: Source) -> None:
+        try:
+            await self._embeddings.keep(source, Urgency.OPENED)
+        except Problem as problem:
+            self._report(problem)
+        except Exception:
+            log.exception("An opened task's image could not be prepared")
+
+    async def _pump(self) -> None:
+        while True:
+            while not self._waiting:
+                self._wake.clear()
+                await self._wake.wait()
+            _, (project, source) = self._waiting.popitem(last=False)
+            progress = self._progress.setdefault(project, Progress(begun=time.monotonic()))
+            try:
+                made = await self._embeddings.keep(source, Urgency.PREWARM)
+                progress.done += 1
+                self._metrics.prewarmed.labels("encoded" if made else "known").inc()
+            except Problem as problem:
+                progress.failed += 1
+                progress.errors.append(problem.message)
+                self._metrics.prewarmed.labels("failed").inc()
+                self._report(problem)
+            except Exception as error:
+                progress.failed += 1
+                progress.errors.append(f"{type(error).__name__}: see the backend's log")
+                log.exception("An image could not be prewarmed")
+            if progress.done + progress.failed >= progress.total:
+                progress.ended = time.monotonic()
+
+    def _report(self, problem: Problem) -> None:
+        self._errors.add(problem.where, problem.message)
+        self._metrics.problems.labels(problem.where, str(problem.status)).inc()
+        log.warning(problem.message, extra=fields(where=problem.where))

@@ -1,0 +1,175 @@
+"""The running backend: settings, the model once it is loaded, and everything that serves clicks with it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from . import labelconfig
+from .config import Settings
+from .embeddings import Embeddings
+from .errors import LastErrors, Problem
+from .fetch import Fetcher
+from .lanes import Lane
+from .logs import fields
+from .metrics import Metrics
+from .model import LoadedModel, load
+from .predict import Predictor
+from .prewarm import Prewarmer
+from .projects import Projects
+from .sources import origin_of
+from .tokens import Tokens
+from .versions import versions
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Serving:
+    """What exists once a model can predict."""
+
+    model: LoadedModel
+    encoder: Lane
+    decoder: Lane
+    embeddings: Embeddings
+    prewarmer: Prewarmer
+    predictor: Predictor
+
+
+class Backend:
+    """state: `loading`, `ready` or `failed`; reason: why it failed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.errors = LastErrors()
+        home = origin_of(settings.label_studio_url) if settings.label_studio_url else ""
+        self.tokens = Tokens(settings.label_studio_api_key, home)
+        self.projects = Projects(settings, self.tokens)
+        self.state = "loading"
+        self.reason = ""
+        self.serving: Serving | None = None
+        self.fatal: Exception | None = None
+        self._settled = asyncio.Event()
+        self._resources = contextlib.AsyncExitStack()
+
+    async def start(self) -> None:
+        """Returns at once; the model loads in a thread."""
+        self._fetcher = await self._resources.enter_async_context(Fetcher(self.settings.limits, self.tokens))
+        self._loading = asyncio.create_task(self._load())
+
+    async def stop(self) -> None:
+        """After the last request was answered: stop prewarming, finish writing, let the device go."""
+        self._loading.cancel()
+        if self.serving:
+            await self.serving.prewarmer.stop()
+            await self.serving.embeddings.close()
+            for lane in (self.serving.encoder, self.serving.decoder):
+                await asyncio.to_thread(lane.close)
+        await self._resources.aclose()
+        log.info("stopped")
+
+    async def settled(self) -> None:
+        """Until the model is loaded or could not be."""
+        await self._settled.wait()
+
+    async def ready(self) -> Serving:
+        """Waits for a loading model as long as an annotator may be kept waiting. Raises Problem (503)."""
+        if not self._settled.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._settled.wait(), self.settings.limits.loading_seconds)
+        if self.serving:
+            return self.serving
+        if self.state == "failed":
+            raise Problem(503, "model", f"The SAM2 model could not be loaded: {self.reason}", retry_after=60)
+        raise Problem(503, "model", "The SAM2 model is still loading: try again in a moment.", retry_after=5)
+
+    def health(self) -> tuple[int, dict[str, Any]]:
+        """HTTP status and body."""
+        if self.serving:
+            info = self.serving.model.engine.info
+            return 200, {
+                "status": "UP",
+                "model_class": "SAM2",
+                "model": info.model,
+                "engine": info.name,
+                "device": info.device,
+            }
+        return 503, {"status": self.state.upper(), "reason": self.reason or "The model is loading."}
+
+    def status(self) -> dict[str, Any]:
+        """The body of /status."""
+        serving, settings = self.serving, self.settings
+        embeddings = serving.embeddings if serving else None
+        return {
+            "state": self.state,
+            "reason": self.reason,
+            "model": serving.model.describe() if serving else None,
+            "engine": serving.model.describe_engine() if serving else None,
+            "versions": versions(),
+            "cache": embeddings.describe() if embeddings else None,
+            "queue": {
+                "depth": serving.predictor.in_progress if serving else 0,
+                "limit": settings.limits.interactive,
+                "prewarm": serving.prewarmer.depth if serving else 0,
+            },
+            "last_click": serving.predictor.last_click if serving else None,
+            "projects": list(self.projects.known),
+            "last_errors": self.errors.as_list(),
+        }
+
+    def refresh_gauges(self) -> None:
+        """Before /metrics is read."""
+        self.metrics.ready.set(1 if self.serving else 0)
+        if not self.serving:
+            return
+        embeddings = self.serving.embeddings
+        for tier, store in (("memory", embeddings.memory), ("disk", embeddings.disk)):
+            self.metrics.cache_bytes.labels(tier).set(store.bytes)
+            self.metrics.cache_entries.labels(tier).set(len(store))
+        self.metrics.queue.labels("interactive").set(self.serving.predictor.in_progress)
+        self.metrics.queue.labels("encode").set(self.serving.encoder.depth)
+        self.metrics.queue.labels("prewarm").set(self.serving.prewarmer.depth)
+        self.metrics.device_memory.set(self.serving.model.device_memory())
+
+    def report(self, problem: Problem) -> None:
+        """Everywhere an admin looks: the log, the metrics, the last errors (but for addresses that do not exist)."""
+        if problem.status != 404:
+            self.errors.add(problem.where, problem.message)
+        self.metrics.problems.labels(problem.where, str(problem.status)).inc()
+        log.warning(problem.message, extra=fields(where=problem.where, status=problem.status))
+
+    async def _load(self) -> None:
+        try:
+            model = await asyncio.to_thread(load, self.settings)
+            await asyncio.to_thread(labelconfig.parse, labelconfig.WORKING_CONFIG)
+            self.serving = await self._serve(model)
+            self.state = "ready"
+            log.info("ready", extra=fields(model=model.describe(), engine=model.describe_engine()))
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            self.state, self.reason, self.fatal = "failed", " ".join(str(error).split()) or type(error).__name__, error
+            self.errors.add("model", self.reason)
+            log.error("The model could not be loaded", exc_info=error, extra=fields(reason=self.reason))
+        finally:
+            self._settled.set()
+
+    async def _serve(self, model: LoadedModel) -> Serving:
+        # Where the engine cannot encode and decode at once, the lanes take turns on the device.
+        device = None if model.overlaps else threading.Lock()
+        encoder, decoder = Lane("encode", device), Lane("decode", device)
+        embeddings = Embeddings(model.engine, self.settings, self._fetcher, encoder, decoder, self.metrics)
+        await asyncio.to_thread(embeddings.disk.open)
+        prewarmer = Prewarmer(embeddings, self.projects, self.settings.limits, self.metrics, self.errors)
+        prewarmer.start()
+        predictor = Predictor(
+            model.engine, self.settings, embeddings, decoder, self.projects, prewarmer, self.metrics, self.errors
+        )
+        info = model.engine.info
+        self.metrics.model.labels(info.model, info.name, info.device, info.precision).set(1)
+        return Serving(model, encoder, decoder, embeddings, prewarmer, predictor)

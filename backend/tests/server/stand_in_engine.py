@@ -1,0 +1,54 @@
+"""A stand-in for a SAM2 engine, for tests of the server alone: the "mask" is a disc around the mean positive point.
+
+It knows nothing of the image but a colour, which travels in the embedding, so that a mask of another image is noticed.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sam2_backend.engine.base import BOX_TOP_LEFT, POSITIVE, Decoded, EngineInfo, HostEmbedding, Prompt
+
+GRID = 64
+
+
+@dataclass(frozen=True)
+class DiscState:
+    colour: float
+    nbytes: int = 1000
+
+
+class DiscEngine:
+    def __init__(self, encode_seconds: float = 0.0, fingerprint: str = "disc-1") -> None:
+        self._info = EngineInfo("stand-in", "cpu", "f32", "disc", 256, fingerprint)
+        self._encode_seconds = encode_seconds
+
+    @property
+    def info(self) -> EngineInfo:
+        return self._info
+
+    def encode(self, image: NDArray[np.uint8]) -> DiscState:
+        time.sleep(self._encode_seconds)
+        return DiscState(float(image.mean()))
+
+    def export(self, prepared: DiscState) -> HostEmbedding:
+        small = np.full((2, 2), prepared.colour, np.float16)
+        return HostEmbedding(small, small, small)
+
+    def restore(self, embedding: HostEmbedding) -> DiscState:
+        return DiscState(float(embedding.image[0, 0]))
+
+    def decode(self, prepared: DiscState, prompt: Prompt) -> Decoded:
+        """Radius: 10 % of the side, or half a box; doubled if logits are refined. Three masks: radius 1, 1.2, 0.8."""
+        ys, xs = (np.mgrid[0:GRID, 0:GRID].astype(np.float32) + 0.5) / GRID
+        wanted = prompt.points[(prompt.labels == POSITIVE) | (prompt.labels >= BOX_TOP_LEFT)]
+        x, y = wanted.mean(0)
+        radius = 0.1 if BOX_TOP_LEFT not in prompt.labels else float(np.ptp(wanted[:, 0])) / 2
+        radius *= 2 if prompt.logits is not None else 1
+        factors = (1.0, 1.2, 0.8) if prompt.multimask else (1.0,)
+        distance = np.hypot(xs - x, ys - y)
+        logits = np.stack([radius * factor - distance for factor in factors]).astype(np.float32) * 50
+        return Decoded(logits, np.array([0.9, 0.5, 0.4][: len(factors)], np.float32))

@@ -1,0 +1,30 @@
+"""The real server process with the stand-in engine: `python stand_in_server.py [encode seconds] [failure]`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import sam2_backend.server
+from sam2_backend import __main__ as entry
+from sam2_backend.config import Settings
+from sam2_backend.model import LoadedModel, ModelFiles
+from stand_in_engine import DiscEngine
+
+ENCODE_SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 0.0
+LOAD = sys.argv[2] if len(sys.argv) > 2 else "now"
+
+
+def load(_: Settings) -> LoadedModel:
+    if LOAD == "fails":
+        raise RuntimeError("the stand-in was told to fail")
+    if LOAD == "slowly":
+        time.sleep(3)
+    files = ModelFiles("disc.yaml", Path("disc.pt"), demo=False)
+    return LoadedModel(DiscEngine(ENCODE_SECONDS), files, "0" * 64, overlaps=True)
+
+
+sam2_backend.server.load = load
+entry.find = lambda _: None
+sys.exit(entry.main())
