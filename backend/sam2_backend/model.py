@@ -22,7 +22,7 @@ SIZE_NAMES = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}
 log = logging.getLogger(__name__)
 
 
-class ModelRefused(Exception):  # noqa: N818 - a decision, not a fault of the code
+class ModelRefused(Exception):
     """The model that was asked for cannot be served; the text says what was found, expected, and what to do."""
 
 
