@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import signal
 import sys
+from collections.abc import Iterator
 
 import uvicorn
 
@@ -32,10 +35,21 @@ def main() -> int:
     return asyncio.run(_serve(settings))
 
 
+class _Server(uvicorn.Server):
+    """Ends with exit status 0 after SIGTERM; uvicorn's own would raise the signal again after draining."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for caught in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(caught, self.handle_exit, caught, None)
+        yield
+
+
 async def _serve(settings: Settings) -> int:
     backend = Backend(settings)
     reason.install()
-    server = uvicorn.Server(
+    server = _Server(
         uvicorn.Config(
             application(backend),
             host=settings.host,
@@ -55,7 +69,8 @@ async def _serve(settings: Settings) -> int:
         if isinstance(backend.fatal, ModelRefused):
             server.should_exit = True
 
-    log.info("starting", extra=fields(port=settings.port, device=settings.device, basic_auth=bool(settings.basic_auth_user)))
+    auth = bool(settings.basic_auth_user)
+    log.info("starting", extra=fields(port=settings.port, device=settings.device, basic_auth=auth))
     watcher = asyncio.create_task(refuse_when_model_is_refused())
     await server.serve()
     watcher.cancel()

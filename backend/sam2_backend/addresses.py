@@ -1,7 +1,7 @@
 """Where images may be fetched from: http(s), and never from link-local, unspecified or multicast addresses.
 
-Private addresses stay allowed, because that is where a hospital's images live. The check runs on what is connected to, so a
-name that resolves to a forbidden address is refused as well.
+Private addresses stay allowed, because that is where a hospital's images live. The check runs on what is connected to,
+so a name that resolves to a forbidden address is refused as well.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def check_url(url: str) -> None:
         raise Problem(
             422,
             "fetch",
-            f"An image address with {scheme} cannot be fetched: use http(s), an upload, or a Label Studio source storage.",
+            f"An image address with {scheme} cannot be fetched: use http(s), an upload, or a source storage.",
         )
     try:
         address = ipaddress.ip_address(parts.hostname)

@@ -10,14 +10,15 @@ import secrets
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-import orjson
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import labelconfig, predict
+from .answers import Json, refusal
 from .auth import BasicAuth
+from .body import read_json
 from .errors import Problem
 from .logs import fields, request_id
 from .projects import project_number
@@ -27,13 +28,6 @@ from .ui.routes import ui_routes
 
 log = logging.getLogger(__name__)
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
-
-class Json(Response):
-    media_type = "application/json"
-
-    def render(self, content: Any) -> bytes:
-        return orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS)
 
 
 def application(backend: Backend) -> ASGIApp:
@@ -103,23 +97,16 @@ class _Gate:
             log.info("client went away")
         except Exception:
             log.exception("unexpected", extra=fields(path=scope["path"]))
-            problem = Problem(500, "server", f"Unexpected error in the SAM2 backend; its log has request {identifier}.")
-            self._backend.errors.add(problem.where, problem.message)
+            unexpected = Problem(
+                500, "server", f"Unexpected error in the SAM2 backend; see request {identifier} in its log."
+            )
+            self._backend.report(unexpected)
             if not started:
-                await refusal(problem)(scope, receive, answer)
+                await refusal(unexpected)(scope, receive, answer)
         finally:
             path = scope["path"] if scope["path"] in self._paths else "other"
             self._backend.metrics.requests.labels(path, str(status)).inc()
             log.debug("request", extra=fields(method=scope["method"], path=path, status=status))
-
-
-def refusal(problem: Problem) -> Response:
-    """The problem as JSON and as reason phrase."""
-    headers = {"Retry-After": str(problem.retry_after)} if problem.retry_after else {}
-    if problem.status == 401:
-        headers["WWW-Authenticate"] = 'Basic realm="sam2-backend"'
-    body = {"status": "error", "where": problem.where, "error": problem.message}
-    return Json(body, status_code=Status(problem.status, problem.message), headers=headers)
 
 
 async def _missing(scope: Scope, receive: Receive, send: Send) -> None:
@@ -187,29 +174,7 @@ class _Endpoints:
         return Json(serving.prewarmer.progress(project_number(request.query_params.get("project", ""))))
 
     async def _json(self, request: Request) -> Mapping[str, Any]:
-        """Raises Problem for a body that is too large or no JSON object."""
-        limit = self._backend.settings.limits.body_bytes
-        announced = request.headers.get("content-length", "")
-        body = bytearray()
-        if not announced.isdigit() or int(announced) <= limit:
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > limit:
-                    break
-            else:
-                try:
-                    parsed = orjson.loads(body)
-                except ValueError:
-                    raise Problem(400, "request", "The request's body is not JSON.") from None
-                if not isinstance(parsed, Mapping):
-                    raise Problem(400, "request", "The request's body must be a JSON object.")
-                return parsed
-        raise Problem(
-            413,
-            "request",
-            f"The request is larger than {limit / (1 << 20):.0f} MiB (Label Studio sends all annotations of a task with "
-            "every click): raise MAX_BODY_BYTES of the backend.",
-        )
+        return await read_json(request, self._backend.settings.limits.body_bytes)
 
 
 def _text(body: Mapping[str, Any], key: str) -> str:

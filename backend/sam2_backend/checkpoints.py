@@ -46,27 +46,32 @@ class Checkpoint:
     size: int | None
     sha256: str
 
+    def url(self, mirror: str = "") -> str:
+        """Where it lies: at its publisher, or by name under a mirror's base URL."""
+        return f"{mirror.rstrip('/')}/{self.file}" if mirror else f"{OFFICIAL_BASE}/{self.folder}/{self.file}"
 
-def _official(generation: str, folder: str, size: str, letter: str, length: int | None, sha256: str) -> Checkpoint:
+
+def _official(generation: str, folder: str, size: str, letter: str, length: str, sha256: str) -> Checkpoint:
     alias = size if generation == "sam2.1" else f"sam2_{size}"
     config = f"configs/{generation}/{generation}_hiera_{letter}.yaml"
-    return Checkpoint(alias, f"{generation}_hiera_{size}.pt", config, folder, length, sha256)
+    return Checkpoint(
+        alias, f"{generation}_hiera_{size}.pt", config, folder, int(length) if length != "-" else None, sha256
+    )
 
 
 # Digests as agreed by independent publishers of the 2.1 files; for sam2_hiera_{small,base_plus,large} by one.
-CHECKPOINTS = tuple(
-    _official(*row)
-    for row in (
-        ("sam2.1", "092824", "tiny", "t", 156_008_466, "7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69"),
-        ("sam2.1", "092824", "small", "s", 184_416_285, "6d1aa6f30de5c92224f8172114de081d104bbd23dd9dc5c58996f0cad5dc4d38"),
-        ("sam2.1", "092824", "base_plus", "b+", 323_606_802, "a2345aede8715ab1d5d31b4a509fb160c5a4af1970f199d9054ccfb746c004c5"),
-        ("sam2.1", "092824", "large", "l", 898_083_611, "2647878d5dfa5098f2f8649825738a9345572bae2d4350a2468587ece47dd318"),
-        ("sam2", "072824", "tiny", "t", 155_906_050, "65b50056e05bcb13694174f51bb6da89c894b57b75ccdf0ba6352c597c5d1125"),
-        ("sam2", "072824", "small", "s", None, "95949964d4e548409021d47b22712d5f1abf2564cc0c3c765ba599a24ac7dce3"),
-        ("sam2", "072824", "base_plus", "b+", None, "d0bb7f236400a49669ffdd1be617959a8b1d1065081789d7bbff88eded3a8071"),
-        ("sam2", "072824", "large", "l", None, "7442e4e9b732a508f80e141e7c2913437a3610ee0c77381a66658c3a445df87b"),
-    )
-)  # fmt: skip
+_TABLE = """
+sam2.1 092824 tiny      t  156008466 7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69
+sam2.1 092824 small     s  184416285 6d1aa6f30de5c92224f8172114de081d104bbd23dd9dc5c58996f0cad5dc4d38
+sam2.1 092824 base_plus b+ 323606802 a2345aede8715ab1d5d31b4a509fb160c5a4af1970f199d9054ccfb746c004c5
+sam2.1 092824 large     l  898083611 2647878d5dfa5098f2f8649825738a9345572bae2d4350a2468587ece47dd318
+sam2   072824 tiny      t  155906050 65b50056e05bcb13694174f51bb6da89c894b57b75ccdf0ba6352c597c5d1125
+sam2   072824 small     s          - 95949964d4e548409021d47b22712d5f1abf2564cc0c3c765ba599a24ac7dce3
+sam2   072824 base_plus b+         - d0bb7f236400a49669ffdd1be617959a8b1d1065081789d7bbff88eded3a8071
+sam2   072824 large     l          - 7442e4e9b732a508f80e141e7c2913437a3610ee0c77381a66658c3a445df87b
+"""
+
+CHECKPOINTS = tuple(_official(*line.split()) for line in _TABLE.split("\n") if line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +143,7 @@ def fetch(known: Checkpoint, folder: Path, *, mirror: str | None = None, progres
             if target.is_file() and _sha256(target) == known.sha256:
                 return target
             part = target.with_name(target.name + ".part")
-            url = f"{mirror.rstrip('/')}/{known.file}" if mirror else f"{OFFICIAL_BASE}/{known.folder}/{known.file}"
+            url = known.url(mirror or "")
             _download(url, part, known, progress)
             digest = _sha256(part)
             if digest != known.sha256:
@@ -176,7 +181,7 @@ def _download(url: str, part: Path, known: Checkpoint, progress: Progress | None
             break
         time.sleep(min(0.2 * 2**attempt, 5))
     raise FetchError(
-        f"{url} could not be read to its end ({type(reason).__name__}: {reason}); what came is kept, run the same again."
+        f"{url} could not be read to its end ({type(reason).__name__}: {reason}); what came is kept, run it again."
         " Behind a proxy set HTTPS_PROXY; for a local copy use --mirror"
     )
 
@@ -245,13 +250,13 @@ def main(arguments: list[str] | None = None) -> int:
             size = f"{known.size / 1e6:.0f} MB" if known.size else "size unknown"
             sys.stdout.write(f"{known.alias}\t{known.file}\t{known.config}\t{size}\n")
         return 0
-    known = find(options.name)
-    if known is None:
+    chosen = find(options.name)
+    if chosen is None:
         aliases = ", ".join(entry.alias for entry in CHECKPOINTS)
         sys.stderr.write(f"{options.name!r} is not an official checkpoint; expected one of {aliases}\n")
         return 2
     try:
-        path = fetch(known, options.dir, mirror=options.mirror, progress=_print_progress(known))
+        path = fetch(chosen, options.dir, mirror=options.mirror, progress=_print_progress(chosen))
     except FetchError as error:
         sys.stderr.write(f"{error}\n")
         return 1

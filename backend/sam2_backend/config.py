@@ -214,7 +214,7 @@ class _Reader:
             return None
         path = Path(text)
         if not path.is_absolute() or path == Path("/"):
-            raise SettingsError(name, text, "an absolute folder below /, as in Label Studio's LOCAL_FILES_DOCUMENT_ROOT")
+            raise SettingsError(name, text, "an absolute folder below /, the same as Label Studio's")
         return path
 
     def secret(self, name: str) -> Secret:

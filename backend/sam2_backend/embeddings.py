@@ -1,7 +1,8 @@
 """An image's address → its prepared embedding: from memory, from disk, or fetched, decoded and encoded.
 
-Equal work is done once: requests for one address share the fetch, requests for one content share the encode, and an urgent
-request pulls a shared encode forward. Decoded images, the largest things in the process, are counted: a few at a time.
+Equal work is done once: requests for one address share the fetch, requests for one content share the encode, and an
+urgent request pulls a shared encode forward. Decoded images, the largest things in the process, are counted: a few at a
+time.
 """
 
 from __future__ import annotations
@@ -84,6 +85,22 @@ class Embeddings:
             place, data = await self._place(source, urgency, steps, ask=True)
             image, outcome = await self._prepared(source, place, data, urgency, steps)
         return image, outcome
+
+    async def put(self, data: bytes, steps: Steps) -> PreparedImage:
+        """An image file that came with a request. Raises Problem."""
+        content = await asyncio.to_thread(content_hash, data)
+        place = Place(content, None, (), time.monotonic())
+        image, _ = await self._prepared(Source(f"sha256:{content}"), place, data, Urgency.CLICK, steps)
+        return image
+
+    async def of_content(self, content: str, steps: Steps) -> PreparedImage:
+        """An image that `put` has seen. Raises Problem (410) if it is in the store no more."""
+        key = Key(content, self._engine_hash)
+        if self.memory.get(key) is None and not self.disk.has(key):
+            raise Problem(410, "ui", "The image has left the cache: load it again.")
+        place = Place(content, None, (), time.monotonic())
+        image, _ = await self._prepared(Source(f"sha256:{content}"), place, None, Urgency.CLICK, steps)
+        return image
 
     async def keep(self, source: Source, urgency: Urgency) -> bool:
         """Prepares an image that nobody waits for. False if it was in the store already. Raises Problem."""
@@ -179,9 +196,7 @@ class Embeddings:
             return None
         preparation.outcome = "disk"
         with steps.measure("restore"):
-            prepared = await self._on_device(
-                self._decoder, lambda: self._engine.restore(stored.embedding), preparation
-            )
+            prepared = await self._on_device(self._decoder, lambda: self._engine.restore(stored.embedding), preparation)
         return PreparedImage(key, prepared, stored.width, stored.height)
 
     async def _encode(
@@ -217,7 +232,7 @@ class Embeddings:
         raise Problem(
             503,
             "device",
-            "The device is out of memory even after all cached images were dropped: use a smaller MODEL_CONFIG, or free "
+            "The device is out of memory even after all cached images were dropped: use a smaller model, or free "
             "memory that other processes hold on it.",
             retry_after=10,
         )
@@ -250,9 +265,7 @@ def _certain(source: Source) -> bool:
     return source.immutable or source.path is not None
 
 
-async def _shared(
-    running: dict[str, asyncio.Task[T]], name: str, start: Callable[[], Coroutine[Any, Any, T]]
-) -> T:
+async def _shared(running: dict[str, asyncio.Task[T]], name: str, start: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Joins the task of this name, or starts it. A caller that gives up does not stop it for the others."""
     task = running.get(name)
     if task is None:

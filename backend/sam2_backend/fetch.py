@@ -65,7 +65,9 @@ class Fetcher:
                 return await self._follow(source, validators)
         except TimeoutError:
             raise Problem(
-                504, "fetch", f"{_who(source)} {host} did not deliver the image within {self._limits.fetch_seconds:g} s."
+                504,
+                "fetch",
+                f"{_who(source)} {host} did not deliver the image within {self._limits.fetch_seconds:g} s.",
             ) from None
         except aiohttp.ClientConnectorCertificateError:
             raise Problem(
@@ -87,7 +89,9 @@ class Fetcher:
             return path.read_bytes()
         except OSError as error:
             raise Problem(
-                502, "fetch", f"The local file {path} cannot be read: {error.strerror}. Check the mount and its permissions."
+                502,
+                "fetch",
+                f"The local file {path} cannot be read: {error.strerror}. Check the mount and its permissions.",
             ) from None
 
     async def _follow(self, source: Source, validators: tuple[tuple[str, str], ...]) -> Fetched | None:
@@ -134,7 +138,9 @@ class Fetcher:
 
     def _too_large(self) -> Problem:
         limit = self._limits.image_bytes / (1 << 20)
-        return Problem(413, "fetch", f"The image file is larger than {limit:.0f} MiB. Raise MAX_IMAGE_BYTES of the backend.")
+        return Problem(
+            413, "fetch", f"The image file is larger than {limit:.0f} MiB. Raise MAX_IMAGE_BYTES of the backend."
+        )
 
     def _failed(self, status: int, url: str, trusted: bool, source: Source) -> Problem:
         parts = urlsplit(url)
@@ -142,7 +148,9 @@ class Fetcher:
             return self._refused(status, source)
         if trusted and status == 404:
             return Problem(
-                502, "fetch", f"Label Studio has no image at {parts.path} (HTTP 404), or the token's user may not see it."
+                502,
+                "fetch",
+                f"Label Studio has no image at {parts.path} (HTTP 404), or the token's user may not see it.",
             )
         return Problem(502, "fetch", f"{parts.netloc} answered HTTP {status} instead of the image.")
 
@@ -150,8 +158,8 @@ class Fetcher:
         return Problem(
             502,
             "fetch",
-            f"Label Studio at {origin_of(source.label_studio)} refused the image (HTTP {status}): set LABEL_STUDIO_API_KEY "
-            "of the backend to a personal access token of a user who may see the project.",
+            f"Label Studio at {origin_of(source.label_studio)} refused the image (HTTP {status}): set "
+            "LABEL_STUDIO_API_KEY of the backend to a personal access token of a user who may see the project.",
         )
 
 

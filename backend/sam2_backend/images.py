@@ -10,7 +10,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-import simplejpeg
+import simplejpeg  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps
 
@@ -63,19 +63,23 @@ def decode(data: bytes, max_pixels: int) -> Upright:
     except Exception as error:
         detail = " ".join(str(error).split()).replace("<_io.BytesIO object at", "<")[:120]
         raise Problem(
-            422, "image", f"The file is not an image that can be read ({len(data)} bytes): {detail or type(error).__name__}."
+            422,
+            "image",
+            f"The file is not an image that can be read ({len(data)} bytes): {detail or type(error).__name__}.",
         ) from None
 
 
 def refuse_web_page(data: bytes) -> None:
     """A sign-in page instead of the image is the commonest result of a wrong or missing token."""
     start = data[:512].lstrip().lower()
-    if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")) or (start[:5] == b"<?xml" and b"<html" in start):
+    if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")) or (
+        start[:5] == b"<?xml" and b"<html" in start
+    ):
         raise Problem(
             502,
             "fetch",
-            "Got a web page (probably a sign-in page) instead of the image: set LABEL_STUDIO_API_KEY to a personal access "
-            "token of a user who may see the project.",
+            "Got a web page (probably a sign-in page) instead of the image: set LABEL_STUDIO_API_KEY to a personal "
+            "access token of a user who may see the project.",
         )
 
 

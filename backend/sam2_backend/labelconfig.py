@@ -125,7 +125,9 @@ class LabelConfig:
         elif not self.prompts:
             missing = 'a prompt tag: <KeyPoint> or <Rectangle> (or KeyPointLabels, RectangleLabels) with smart="true"'
         elif not self.outputs:
-            missing = "an output tag: Brush, BrushLabels, BitmaskLabels, PolygonLabels, RectangleLabels or EllipseLabels"
+            missing = (
+                "an output tag: Brush, BrushLabels, BitmaskLabels, PolygonLabels, RectangleLabels or EllipseLabels"
+            )
         else:
             return
         raise Problem(422, "label_config", f"The labeling config lacks {missing}. A working config: {WORKING_CONFIG}")
@@ -135,7 +137,7 @@ class LabelConfig:
 def parse(xml: str) -> LabelConfig:
     """Raises Problem if the text is no labeling config."""
     # Takes 0.7 s to import; the first caller is the start-up, not a click.
-    from label_studio_sdk.label_interface import LabelInterface
+    from label_studio_sdk.label_interface.interface import LabelInterface
 
     if not xml.strip():
         return LabelConfig({}, (), (), frozenset(), empty=True)

@@ -1,7 +1,7 @@
 """The device's two worker threads: one encodes images, one decodes prompts, each taking the most urgent job first.
 
-An encode takes a hundred times as long as a decode and cannot be interrupted, so a click on a known image must not queue
-behind one. Where the engine cannot do both at once, both lanes share the device through a lock.
+An encode takes a hundred times as long as a decode and cannot be interrupted, so a click on a known image must not
+queue behind one. Where the engine cannot do both at once, both lanes share the device through a lock.
 """
 
 from __future__ import annotations

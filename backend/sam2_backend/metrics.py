@@ -19,18 +19,24 @@ class Metrics:
             "sam2_step_seconds", "Time of each step of a click.", ["step"], buckets=_SECONDS, registry=registry
         )
         self.problems = Counter("sam2_problems", "Answers that are not a mask.", ["where", "status"], registry=registry)
-        self.requests = Counter("sam2_http_requests", "Requests by path and status.", ["path", "status"], registry=registry)
+        self.requests = Counter(
+            "sam2_http_requests", "Requests by path and status.", ["path", "status"], registry=registry
+        )
         self.lookups = Counter(
             "sam2_cache_lookups", "Image-embedding lookups by outcome.", ["outcome"], registry=registry
         )
-        self.evictions = Counter("sam2_cache_evictions", "Embeddings dropped to make room.", ["tier"], registry=registry)
+        self.evictions = Counter(
+            "sam2_cache_evictions", "Embeddings dropped to make room.", ["tier"], registry=registry
+        )
         self.dropped = Counter("sam2_cache_dropped", "Corrupt or foreign cache files removed.", registry=registry)
         self.cache_bytes = Gauge("sam2_cache_bytes", "Bytes of image embeddings.", ["tier"], registry=registry)
         self.cache_entries = Gauge("sam2_cache_entries", "Image embeddings.", ["tier"], registry=registry)
         self.queue = Gauge("sam2_queue_depth", "Work waiting or running.", ["class"], registry=registry)
         self.prewarmed = Counter("sam2_prewarmed", "Prewarmed images by outcome.", ["outcome"], registry=registry)
         self.device_memory = Gauge("sam2_device_memory_bytes", "Memory in use on the device.", registry=registry)
-        self.model = Gauge("sam2_model_info", "Always 1.", ["model", "engine", "device", "precision"], registry=registry)
+        self.model = Gauge(
+            "sam2_model_info", "Always 1.", ["model", "engine", "device", "precision"], registry=registry
+        )
         self.ready = Gauge("sam2_ready", "1 once a model can predict.", registry=registry)
 
     def render(self) -> bytes:

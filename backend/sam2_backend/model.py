@@ -22,7 +22,7 @@ SIZE_NAMES = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}
 log = logging.getLogger(__name__)
 
 
-class ModelRefused(Exception):
+class ModelRefused(Exception):  # noqa: N818 - a decision, not a fault of the code
     """The model that was asked for cannot be served; the text says what was found, expected, and what to do."""
 
 
@@ -75,16 +75,14 @@ def find(settings: Settings) -> ModelFiles:
     if settings.model_checkpoint == DEMO:
         folder = Path(str(resources.files("sam2_backend.demo")))
         config, checkpoint = (folder / name for name in DEMO_FILES)
-        files = ModelFiles(str(config), checkpoint, demo=True)
-    else:
-        checkpoint = settings.model_dir / settings.model_checkpoint
-        files = ModelFiles(_config(settings, checkpoint), checkpoint, demo=False)
-    if not files.checkpoint.is_file():
+        return ModelFiles(str(config), checkpoint, demo=True)
+    checkpoint = settings.model_dir / settings.model_checkpoint
+    if not checkpoint.is_file():
         raise ModelRefused(
-            f"MODEL_CHECKPOINT={settings.model_checkpoint}: there is no file {files.checkpoint}; put the checkpoint there, "
-            "or set MODEL_CHECKPOINT=demo for the small model that knows drawn shapes only."
+            f"MODEL_CHECKPOINT={settings.model_checkpoint}: there is no file {checkpoint}; put the checkpoint there, or "
+            "set MODEL_CHECKPOINT=demo for the small model that knows drawn shapes only."
         )
-    return files
+    return ModelFiles(_config(settings, checkpoint), checkpoint, demo=False)
 
 
 def load(settings: Settings) -> LoadedModel:
@@ -94,7 +92,9 @@ def load(settings: Settings) -> LoadedModel:
 
     files = find(settings)
     if files.demo:
-        log.warning("Serving the DEMO model: it knows drawn shapes only. Set MODEL_CHECKPOINT to an official SAM 2.1 one.")
+        log.warning(
+            "Serving the DEMO model: it knows drawn shapes only. Set MODEL_CHECKPOINT to an official SAM 2.1 one."
+        )
     try:
         engine = load_engine(
             files.config,
@@ -121,8 +121,8 @@ def _config(settings: Settings, checkpoint: Path) -> str:
     official = OFFICIAL.fullmatch(checkpoint.name)
     if not official:
         raise ModelRefused(
-            f"MODEL_CONFIG is not set, and {checkpoint.name} is no official checkpoint's name that would tell it: set e.g. "
-            "MODEL_CONFIG=configs/sam2.1/sam2.1_hiera_t.yaml."
+            f"MODEL_CONFIG is not set, and {checkpoint.name} is no official checkpoint's name that would tell it: set "
+            "e.g. MODEL_CONFIG=configs/sam2.1/sam2.1_hiera_t.yaml."
         )
     generation = official["generation"]
     return f"configs/{generation}/{generation}_hiera_{SIZE_NAMES[official['size']]}.yaml"

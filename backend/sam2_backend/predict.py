@@ -1,4 +1,4 @@
-"""/predict: a click becomes a mask; a task that was merely opened is answered at once and prepared behind the answer."""
+"""/predict: a click becomes a mask; a task that was merely opened is answered at once and prepared behind that."""
 
 from __future__ import annotations
 
@@ -108,7 +108,9 @@ class Predictor:
                 return {"results": await self._clicks(request)}
         except TimeoutError:
             raise Problem(
-                504, "predict", f"No mask within {self._settings.limits.predict_seconds:g} s: the backend is overloaded."
+                504,
+                "predict",
+                f"No mask within {self._settings.limits.predict_seconds:g} s: the backend is overloaded.",
             ) from None
         finally:
             self.in_progress -= 1
@@ -126,8 +128,7 @@ class Predictor:
                 results.append({"result": [], "error": problem.message})
         if len(problems) == len(request.tasks):
             raise problems[0]
-        for problem in problems:
-            self._report(problem)
+        self._report(problems)
         return results
 
     async def _click(
@@ -142,22 +143,20 @@ class Predictor:
             try:
                 region = prompt.first
                 label = region.labels[0] if region.labels else None
+                config.image(region.to_name)
                 output, naming = config.output(region.to_name, label, split=region.split)
                 image, how = await self._image(task, project, config, prompt, steps)
                 outcome = outcome if how == "memory" else how
-                logits, score = await self._decode(task.get("id"), image, prompt, steps)
+                logits, score = await self.decode(task.get("id"), image, prompt, steps)
                 mask = Mask(logits, *self._size(image, prompt))
                 with steps.measure("render"):
-                    found += await asyncio.to_thread(
-                        items, mask, region, output, naming, score, self._settings.polygon
-                    )
+                    found += await asyncio.to_thread(items, mask, region, output, naming, score, self._settings.polygon)
                 scores.append(score)
             except Problem as problem:
                 problems.append(problem)
         if not scores:
             raise problems[0]
-        for problem in problems:
-            self._report(problem)
+        self._report(problems)
         self._note(task.get("id"), outcome, steps)
         return {"result": found, "score": float(np.mean(scores)), "model_version": self._engine.info.model}
 
@@ -166,11 +165,13 @@ class Predictor:
     ) -> tuple[PreparedImage, Outcome]:
         frame = prompt.first.frame
         data = task.get("data")
-        address = config.image(prompt.first.to_name).address(data if isinstance(data, Mapping) else {}, frame.item_index)
+        address = config.image(prompt.first.to_name).address(
+            data if isinstance(data, Mapping) else {}, frame.item_index
+        )
         source = self._projects.locate(address, task.get("id"), project)
         return await self._embeddings.get(source, Urgency.CLICK, steps, (frame.width, frame.height))
 
-    async def _decode(
+    async def decode(
         self, task: object, image: PreparedImage, prompt: ObjectPrompt, steps: Steps
     ) -> tuple[NDArray[np.float32], float]:
         """The best mask's low-res logits (h, w) and its predicted IoU."""
@@ -201,10 +202,12 @@ class Predictor:
             )
         return width, height
 
-    def _report(self, problem: Problem) -> None:
-        self._errors.add(problem.where, problem.message)
-        self._metrics.problems.labels(problem.where, str(problem.status)).inc()
-        log.warning(problem.message, extra=fields(where=problem.where))
+    def _report(self, problems: list[Problem]) -> None:
+        """Those that others in the same request outlived."""
+        for problem in problems:
+            self._errors.add(problem.where, problem.message)
+            self._metrics.problems.labels(problem.where, str(problem.status)).inc()
+            log.warning(problem.message, extra=fields(where=problem.where))
 
     def _note(self, task: object, outcome: Outcome, steps: Steps) -> None:
         milliseconds = steps.milliseconds()

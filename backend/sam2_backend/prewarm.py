@@ -1,8 +1,9 @@
-"""Images prepared before anybody clicks: a task that was opened, new tasks, a whole project. Clicks always come first."""
+"""Images prepared before anybody clicks: a task that was opened, new tasks, a whole project. Clicks come first."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 from collections import OrderedDict, deque
@@ -93,7 +94,7 @@ class Prewarmer:
             if source.identity not in self._opened and len(self._opened) < self._limits.interactive:
                 task = asyncio.create_task(self._keep_opened(source))
                 self._opened[source.identity] = task
-                task.add_done_callback(lambda _, name=source.identity: self._opened.pop(name, None))
+                task.add_done_callback(functools.partial(self._forget_opened, source.identity))
 
     def add(self, project: str, label_config: str, tasks: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
         """Queues the tasks' images; how many are new, and how many were ready or waiting already."""
@@ -145,6 +146,9 @@ class Prewarmer:
                     except Problem as problem:
                         self._report(problem)
         return list(found.values())
+
+    def _forget_opened(self, identity: str, _: asyncio.Task[None]) -> None:
+        self._opened.pop(identity, None)
 
     async def _keep_opened(self, source: Source) -> None:
         try:

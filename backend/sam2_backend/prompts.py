@@ -1,14 +1,14 @@
 """Label Studio's `context.result` → one SAM2 prompt for each object that the annotator means.
 
 What the editor sends: all pending regions of one type and one label, in the order they were drawn. With a separate
-`Labels` tag every region arrives twice under one id, once as `keypoint` or `rectangle`, once as `labels`. Alt+click gives
-`is_positive: false`; a point without that field is positive.
+`Labels` tag every region arrives twice under one id, once as `keypoint` or `rectangle`, once as `labels`. Alt+click
+gives `is_positive: false`; a point without that field is positive.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,7 +97,7 @@ def parse(result: object) -> list[ObjectPrompt]:
     if not isinstance(result, Sequence) or isinstance(result, str | bytes):
         raise Problem(400, "prompt", "params.context.result must be a list of regions.")
     if len(result) > 2 * MAX_REGIONS:
-        raise Problem(400, "prompt", f"{len(result)} prompt regions in one request; at most {2 * MAX_REGIONS} are taken.")
+        raise Problem(400, "prompt", f"{len(result)} regions in one request; at most {2 * MAX_REGIONS} are taken.")
     items = [item for item in result if isinstance(item, Mapping)]
     names = {str(item.get("id")): _strings(_value(item), "labels") for item in items if item.get("type") == LABELS_TYPE}
     regions: dict[str, Region] = {}
@@ -120,9 +120,7 @@ def parse(result: object) -> list[ObjectPrompt]:
     return [built for built in objects if any(region.is_box or region.positive for region in built.regions)]
 
 
-def _region(
-    item: Mapping[str, object], kind: str, names: Mapping[str, tuple[str, ...]], position: int
-) -> Region:
+def _region(item: Mapping[str, object], kind: str, names: Mapping[str, tuple[str, ...]], position: int) -> Region:
     value = _value(item)
     identifier = str(item.get("id") or f"prompt-{position}")
     x, y = _number(value, "x") / 100, _number(value, "y") / 100
@@ -163,9 +161,9 @@ def _box(
     return (_unit(min(xs)), _unit(min(ys))), (_unit(max(xs)), _unit(max(ys)))
 
 
-def _groups(regions: Sequence[Region] | object) -> list[list[Region]]:
+def _groups(regions: Iterable[Region]) -> list[list[Region]]:
     groups: dict[tuple[object, ...], list[Region]] = {}
-    for region in regions:  # type: ignore[attr-defined]
+    for region in regions:
         groups.setdefault((region.to_name, region.frame.item_index, region.labels), []).append(region)
     return list(groups.values())
 

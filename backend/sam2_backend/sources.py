@@ -1,4 +1,4 @@
-"""What a task's image address means: a file on a mounted folder, something of Label Studio's, or a plain http(s) URL."""
+"""What a task's image address means: a file on a mounted folder, something of Label Studio's, or a plain URL."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _absolute_path(address: str) -> str:
         raise Problem(
             422,
             "fetch",
-            "The task's image is neither a URL nor a Label Studio path such as /data/upload/...: check the task's data.",
+            "The task's image is neither a URL nor a Label Studio path such as /data/upload/...: check the task.",
         )
     return address
 

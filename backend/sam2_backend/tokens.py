@@ -7,6 +7,7 @@ import base64
 import binascii
 import json
 import time
+from typing import Any
 
 import aiohttp
 
@@ -69,7 +70,7 @@ def is_personal_access_token(token: str) -> bool:
     return claims(token).get("token_type") == "refresh" or token.count(".") == 2
 
 
-def claims(token: str) -> dict[str, float]:
+def claims(token: str) -> dict[str, Any]:
     """A JWT's payload, unchecked: only its type and expiry are looked at."""
     try:
         payload = token.split(".")[1]

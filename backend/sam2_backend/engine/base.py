@@ -1,6 +1,7 @@
 """What the server may ask of an engine, and the values that cross that line.
 
-An engine is used from one worker thread at a time; it holds no per-image state of its own. Everything an image needs for
+An engine is used from one worker thread at a time, unless it has an attribute `overlaps` that is true: then one thread
+may encode while another one decodes and restores. It holds no per-image state of its own. Everything an image needs for
 later clicks is in the `Prepared` value that `encode` or `restore` returned.
 """
 

@@ -1,4 +1,4 @@
-"""The PyTorch model of a config and a checkpoint, as `sam2.build_sam.build_sam2` makes it, with errors that say more."""
+"""The PyTorch model of a config and a checkpoint, as `sam2.build_sam.build_sam2` makes it, with fuller errors."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import pickle
 from pathlib import Path
 
 import torch
+from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
+from yaml import YAMLError
 
 from sam2_backend.engine.errors import CheckpointError, UnsupportedModel
 from sam2_backend.engine.prompts import PromptEncoder
@@ -33,7 +35,7 @@ def build_model(config: Path, checkpoint: Path | None) -> SAM2Base:
         OmegaConf.resolve(described)
         OmegaConf.update(described, "model.sam_mask_decoder_extra_args", _SINGLE_MASK, force_add=True)
         model = instantiate(described.model, _recursive_=True)
-    except (OSError, OmegaConfBaseException) as error:
+    except (OSError, OmegaConfBaseException, HydraException, YAMLError) as error:
         raise UnsupportedModel(f"{config} is not a SAM 2 config: {error}") from error
     if not isinstance(model, SAM2Base):
         raise UnsupportedModel(f"{config} describes a {type(model).__name__}, not a SAM2Base")
@@ -59,7 +61,8 @@ def load_weights(checkpoint: Path) -> dict[str, Tensor]:
         ) from error
     if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
         raise CheckpointError(f"{checkpoint} is a PyTorch file but not a SAM 2 checkpoint: it has no 'model' entry")
-    return content["model"]
+    weights: dict[str, Tensor] = content["model"]
+    return weights
 
 
 def _load(model: SAM2Base, config: Path, checkpoint: Path) -> None:

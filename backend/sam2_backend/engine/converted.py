@@ -1,8 +1,8 @@
-"""The converted model on disk: made once in a process of its own, verified by checksum at every start, redone if damaged.
+"""The converted model on disk: made once in a process of its own, verified at every start, redone if damaged.
 
 A folder per model under `CACHE/openvino/KEY`, where KEY covers the weights, the config, the OpenVINO version and
-`ARITHMETIC`. It appears by a rename, so it is whole or not there. Compiled blobs are not kept: they save 0.2 s (tiny) to
-1 s (large) of a start for as much disk again, and nothing can verify them.
+`ARITHMETIC`. It appears by a rename, so it is whole or not there. Compiled blobs are not kept: they save 0.2 s (tiny)
+to 1 s (large) of a start for as much disk again, and nothing can verify them.
 """
 
 from __future__ import annotations
@@ -23,16 +23,12 @@ from pathlib import Path
 
 from sam2_backend.engine import errors
 from sam2_backend.engine.errors import EngineError
+from sam2_backend.engine.fingerprints import file_sha256
 
 ARITHMETIC = 1  # raise it when what `ir.py` writes changes
 MANIFEST = "manifest.json"
 
 log = logging.getLogger(__name__)
-
-
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def ensure(config: Path, checkpoint: Path, weights: str, cache: Path) -> Path:

@@ -11,10 +11,11 @@ Shapes: g = S / 16 is the embedding grid, N = g² its tokens, T prompt tokens.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from sam2.modeling.sam.transformer import Attention, TwoWayAttentionBlock
 from sam2.modeling.sam2_base import SAM2Base
+from sam2.modeling.sam2_utils import LayerNorm2d
 from torch import Tensor, nn
+from torch.nn.functional import linear, scaled_dot_product_attention
 
 from sam2_backend.engine.morton import raster_index
 
@@ -57,7 +58,8 @@ class MaskPrompt(nn.Module):
     def forward(self, image: Tensor, logits: Tensor) -> Tensor:
         x = self.activation(self.norm1(self.first(logits.reshape(-1, 4))))
         x = self.activation(self.norm2(self.second(x.reshape(-1, self.second.in_features))))
-        return image + self.last(x)
+        refined: Tensor = image + self.last(x)
+        return refined
 
 
 class MaskDecoder(nn.Module):
@@ -171,26 +173,29 @@ class TokenToImage(nn.Module):
     def forward(self, tokens: Tensor, image: Tensor) -> Tensor:
         attention, heads = self.attention, self.attention.num_heads
         query, value = attention.q_proj(tokens), attention.v_proj(image)
-        return attention.out_proj(_attend(_heads(query, heads), _heads(self.key(image), heads), _heads(value, heads)))
+        attended = _attend(_heads(query, heads), _heads(self.key(image), heads), _heads(value, heads))
+        result: Tensor = attention.out_proj(attended)
+        return result
 
 
 class Projection(nn.Module):
-    """linear(x + addend) for a constant addend: one product and one addition."""
+    """layer(x + addend) for a constant addend: one product and one addition."""
 
-    def __init__(self, linear: nn.Linear, addend: Tensor) -> None:
+    def __init__(self, layer: nn.Linear, addend: Tensor) -> None:
         super().__init__()
-        self.weight = nn.Parameter(linear.weight.data.clone())
+        self.weight = nn.Parameter(layer.weight.data.clone())
         self.constant: Tensor
-        self.register_buffer("constant", F.linear(addend, linear.weight.data, linear.bias.data))
+        self.register_buffer("constant", linear(addend, layer.weight.data, layer.bias.data))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight) + self.constant
+        return linear(x, self.weight) + self.constant
 
 
 def dense_position(model: SAM2Base) -> Tensor:
     """The position encoding of the embedding grid, (N, 256) in Morton order."""
     encoding = model.sam_prompt_encoder.get_dense_pe()[0].flatten(1).transpose(0, 1)
-    return encoding[torch.from_numpy(raster_index(model.image_size // 16))]
+    ordered: Tensor = encoding[torch.from_numpy(raster_index(model.image_size // 16))]
+    return ordered
 
 
 def _heads(x: Tensor, heads: int) -> Tensor:
@@ -200,31 +205,31 @@ def _heads(x: Tensor, heads: int) -> Tensor:
 
 def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Attention of heads (1, heads, n, c), the heads put together again: (1, n, heads * c)."""
-    attended = F.scaled_dot_product_attention(query, key, value).transpose(1, 2)
+    attended = scaled_dot_product_attention(query, key, value).transpose(1, 2)
     return attended.reshape(1, -1, attended.shape[2] * attended.shape[3])
 
 
 def _gathering(convolution: nn.Conv2d) -> nn.Linear:
-    """A convolution whose stride is its kernel size (2 or 1), on rows that hold a token's children one after the other."""
+    """A convolution whose stride is its kernel size (2 or 1), on rows that hold a token's children in a row."""
     weight = convolution.weight.data.permute(0, 2, 3, 1).flatten(1)
     return _linear(weight, convolution.bias)
 
 
 def _scattering(convolution: nn.ConvTranspose2d) -> nn.Linear:
-    """A transposed 2x2 convolution of stride 2, giving a token's four children one after the other."""
+    """A transposed 2x2 convolution of stride 2, giving a token's four children in a row."""
     weight = convolution.weight.data.permute(2, 3, 1, 0).flatten(0, 2)
     assert convolution.bias is not None
     return _linear(weight, convolution.bias.data.repeat(4))
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
-    linear = nn.Linear(weight.shape[1], weight.shape[0])
+    layer = nn.Linear(weight.shape[1], weight.shape[0])
     assert bias is not None
-    linear.weight.data, linear.bias.data = weight.contiguous().clone(), bias.data.clone()
-    return linear
+    layer.weight.data, layer.bias.data = weight.contiguous().clone(), bias.data.clone()
+    return layer
 
 
-def _layer_norm(norm: nn.Module) -> nn.LayerNorm:
+def _layer_norm(norm: LayerNorm2d) -> nn.LayerNorm:
     """SAM 2's LayerNorm2d on tokens."""
     result = nn.LayerNorm(norm.weight.shape[0], eps=norm.eps)
     result.weight.data, result.bias.data = norm.weight.data.clone(), norm.bias.data.clone()

@@ -9,10 +9,10 @@ constant; `no_mem_embed` sits in a bias; position encodings that images do not u
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from sam2.modeling.backbones.hieradet import MultiScaleBlock
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
+from torch.nn.functional import pad, scaled_dot_product_attention
 
 from sam2_backend.engine.errors import UnsupportedModel
 from sam2_backend.engine.morton import morton_index, raster_index
@@ -89,9 +89,9 @@ class Block(nn.Module):
         if self.shortcut is not None:
             x = self._pool(self.shortcut(y))
         if self.padded:
-            y = F.pad(y, (0, 0, 0, 1)).index_select(0, self.gather)
+            y = pad(y, (0, 0, 0, 1)).index_select(0, self.gather)
         window = self.window // 4 if self.pooled else self.window
-        attended = F.scaled_dot_product_attention(
+        attended = scaled_dot_product_attention(
             self._heads(self._pool(self.query(y)), window),
             self._heads(self.key(y), self.window),
             self._heads(self.value(y), self.window),
@@ -100,7 +100,8 @@ class Block(nn.Module):
         if self.padded:
             y = y.index_select(0, self.scatter)
         x = x + y
-        return x + self.mlp(self.norm2(x))
+        result: Tensor = x + self.mlp(self.norm2(x))
+        return result
 
     def _pool(self, x: Tensor) -> Tensor:
         return x.reshape(-1, 4, self.width).amax(1) if self.pooled else x

@@ -1,8 +1,8 @@
 """Morton (z-) order of a square grid: the token order inside the engines and of stored embeddings.
 
-Interleaving the bits of y and x makes every aligned power-of-two window a contiguous run of tokens, recursively. SAM 2's
-windows, its 2x2 query pooling, the nearest upsampling in its neck and the 2x2 transposed convolutions of its mask decoder
-all become reshapes.
+Interleaving the bits of y and x makes every aligned power-of-two window a contiguous run of tokens, recursively.
+SAM 2's windows, its 2x2 query pooling, the nearest upsampling in its neck and the 2x2 transposed convolutions of its
+mask decoder all become reshapes.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sam2_backend.engine.base import EngineInfo, HostEmbedding
+from sam2_backend.engine.base import EngineInfo, HostEmbedding, Prepared
 from sam2_backend.engine.prompts import PromptEncoder
 from sam2_backend.engine.tokens import TokenEngine, check_embedding
 
@@ -41,8 +41,11 @@ class Embedded:
         return sum(array.nbytes for array in arrays)
 
 
-class OpenVinoEngine(TokenEngine[Embedded]):
+class OpenVinoEngine(TokenEngine):
     """folder: what `ir.convert` wrote. precision: `bf16` or `f32`. threads: 0 lets OpenVINO take every core."""
+
+    # What `encode` runs shares no request with what `decode` and `restore` run.
+    overlaps = True
 
     def __init__(
         self, folder: Path, *, precision: str, threads: int = 0, name: str = "", fingerprint: str = ""
@@ -60,31 +63,33 @@ class OpenVinoEngine(TokenEngine[Embedded]):
         if threads:
             options["INFERENCE_NUM_THREADS"] = threads
         core = ov.Core()
-        self._encoder, self._projections, self._mask_prompt, self._decoder = (
-            core.compile_model(core.read_model(folder / f"{graph}.xml"), "CPU", options).create_infer_request()
-            for graph in GRAPHS
+        encoder, projections, mask_prompt, decoder = (
+            core.compile_model(core.read_model(folder / f"{graph}.xml"), "CPU", options) for graph in GRAPHS
+        )
+        self._encoder, self._encoder_projections = encoder.create_infer_request(), projections.create_infer_request()
+        self._projections, self._mask_prompt, self._decoder = (
+            graph.create_infer_request() for graph in (projections, mask_prompt, decoder)
         )
 
-    def export(self, prepared: Embedded) -> HostEmbedding:
+    def export(self, prepared: Prepared) -> HostEmbedding:
+        assert isinstance(prepared, Embedded)
         return prepared.maps
 
     def restore(self, embedding: HostEmbedding) -> Embedded:
         check_embedding(embedding, self._info.image_size)
-        return self._project(
-            HostEmbedding(embedding.high_res_0.copy(), embedding.high_res_1.copy(), embedding.image.copy())
-        )
-
-    def _encode(self, pixels: NDArray[np.float32]) -> Embedded:
-        return self._project(HostEmbedding(*_infer(self._encoder, pixels)))
-
-    def _project(self, maps: HostEmbedding) -> Embedded:
+        maps = HostEmbedding(embedding.high_res_0.copy(), embedding.high_res_1.copy(), embedding.image.copy())
         return Embedded(maps, *_infer(self._projections, maps.image))
 
+    def _encode(self, pixels: NDArray[np.float32]) -> Embedded:
+        maps = HostEmbedding(*_infer(self._encoder, pixels))
+        return Embedded(maps, *_infer(self._encoder_projections, maps.image))
+
     def _run(
-        self, prepared: Embedded, tokens: NDArray[np.float32], logits: NDArray[np.float32] | None
+        self, prepared: Prepared, tokens: NDArray[np.float32], logits: NDArray[np.float32] | None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        assert isinstance(prepared, Embedded)
         maps, image = prepared.maps, prepared.maps.image
-        projections = (prepared.keys, prepared.values, prepared.queries)
+        projections: tuple[Half, ...] = (prepared.keys, prepared.values, prepared.queries)
         if logits is not None:
             (image,) = _infer(self._mask_prompt, image, logits)
             projections = _infer(self._projections, image)

@@ -42,7 +42,8 @@ class PromptEncoder:
         centred = (points.astype(np.float64) * self.image_size + 0.5) / self.image_size
         angles = 2 * np.pi * ((2 * centred - 1) @ self.frequencies.astype(np.float64))
         embedded = np.concatenate([np.sin(angles), np.cos(angles)], axis=1) + self.labels[labels + 1]
-        return np.concatenate([embedded, self.labels[:1]])[None].astype(np.float32)
+        tokens: NDArray[np.float32] = np.concatenate([embedded, self.labels[:1]])[None].astype(np.float32)
+        return tokens
 
     def mask_logits(self, prompt: Prompt) -> NDArray[np.float32] | None:
         """The logits to refine, (h, w) clamped as SAM2ImagePredictor's, or None. Raises ValueError on a wrong shape."""

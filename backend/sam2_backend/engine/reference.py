@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
+from torch.nn.functional import interpolate
 
-from sam2_backend.engine.base import Decoded, EngineInfo, HostEmbedding, Prompt
+from sam2_backend.engine.base import Decoded, EngineInfo, HostEmbedding, Prepared, Prompt
 from sam2_backend.engine.morton import morton_index, raster_index
 from sam2_backend.engine.pixels import MEAN, SPREAD, check_image
 from sam2_backend.engine.prompts import LOGIT_BOUND
@@ -47,7 +47,7 @@ class ReferenceEngine:
         check_image(image)
         model, size = self._model, self._model.image_size
         pixels = torch.from_numpy(np.ascontiguousarray(image)).to(model.device).permute(2, 0, 1)[None].float() / 255
-        pixels = F.interpolate(pixels, (size, size), mode="bilinear", antialias=True)
+        pixels = interpolate(pixels, (size, size), mode="bilinear", antialias=True)
         mean, spread = (torch.from_numpy(values).to(model.device)[:, None, None] for values in (MEAN, SPREAD))
         backbone = model.forward_image((pixels - mean) / spread)
         _, levels, _, sizes = model._prepare_backbone_features(backbone)
@@ -58,7 +58,8 @@ class ReferenceEngine:
         )
         return Features((fine, middle, coarse))
 
-    def export(self, prepared: Features) -> HostEmbedding:
+    def export(self, prepared: Prepared) -> HostEmbedding:
+        assert isinstance(prepared, Features)
         fine, middle, coarse = (
             level[0].flatten(1).T.cpu().numpy().astype(np.float16)[raster_index(level.shape[-1])]
             for level in prepared.maps
@@ -73,15 +74,16 @@ class ReferenceEngine:
 
         return Features((level(embedding.high_res_0), level(embedding.high_res_1), level(embedding.image)))
 
-    def decode(self, prepared: Features, prompt: Prompt) -> Decoded:
+    def decode(self, prepared: Prepared, prompt: Prompt) -> Decoded:
         return self._decode(prepared, prompt, multimask=prompt.multimask)
 
-    def candidates(self, prepared: Features, prompt: Prompt) -> Decoded:
+    def candidates(self, prepared: Prepared, prompt: Prompt) -> Decoded:
         """All four masks of the decoder, the single-mask output first."""
         return self._decode(prepared, prompt, multimask=None)
 
     @torch.inference_mode()
-    def _decode(self, prepared: Features, prompt: Prompt, multimask: bool | None) -> Decoded:
+    def _decode(self, prepared: Prepared, prompt: Prompt, multimask: bool | None) -> Decoded:
+        assert isinstance(prepared, Features)
         model = self._model
         points = torch.from_numpy(prompt.points).to(model.device)[None] * model.image_size
         labels = torch.from_numpy(prompt.labels).to(model.device)[None]

@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 from sam2_backend.engine.base import Engine
-from sam2_backend.engine.converted import ensure, file_sha256
+from sam2_backend.engine.converted import ensure
 from sam2_backend.engine.errors import (
     CheckpointError,
     DeviceUnavailable,
@@ -15,10 +15,10 @@ from sam2_backend.engine.errors import (
     SelfCheckFailed,
     UnsupportedModel,
 )
+from sam2_backend.engine.fingerprints import file_sha256, fingerprint
 from sam2_backend.engine.selfcheck import Golden, check
 
 DEVICES = ("auto", "cpu", "cuda")
-STORE_FORMAT = 1  # raise it when stored embeddings change meaning
 
 log = logging.getLogger(__name__)
 
@@ -68,11 +68,6 @@ def config_path(config: str | Path) -> Path:
         f"MODEL_CONFIG={config} is neither a file nor a config of the sam2 package;"
         " expected for example configs/sam2.1/sam2.1_hiera_t.yaml"
     )
-
-
-def fingerprint(weights: str, config: Path, precision: str) -> str:
-    """Of embeddings: the same for engines whose embeddings may stand for one another."""
-    return f"{weights[:16]}-{file_sha256(config)[:8]}-{precision}-{STORE_FORMAT}"
 
 
 def _load_openvino(config: Path, checkpoint: Path, precision: str, threads: int, cache: Path) -> Engine:

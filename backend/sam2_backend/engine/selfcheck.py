@@ -1,4 +1,4 @@
-"""Whether an engine's masks are those of fp32 with the same weights, asked at every start for every shape it will serve.
+"""Whether an engine's masks are those of fp32 with the same weights, asked at every start for every shape it serves.
 
 The fp32 answers are computed once by the reference engine and kept beside the converted model, so that the question
 costs one encode and a few decodes. Libraries do get this wrong: OpenVINO 2026.4 in bfloat16 with static shapes returned
@@ -34,7 +34,7 @@ class Checkable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """The reference's four candidate masks of every case: logits (cases, 4, h, w) float16, scores (cases, 4) float32."""
+    """The reference's four masks of every case: logits (cases, 4, h, w) float16, scores (cases, 4) float32."""
 
     logits: NDArray[np.float16]
     scores: NDArray[np.float32]
@@ -64,7 +64,7 @@ def drawn_image(height: int = 480, width: int = 640) -> NDArray[np.uint8]:
 
 
 def cases(first_logits: NDArray[np.floating[Any]] | None) -> list[tuple[str, Prompt]]:
-    """Every kind of prompt that is served. `first_logits` (h, w) is a mask to refine; without it those cases are left out."""
+    """Every kind of prompt that is served; those that refine a mask only if `first_logits` (h, w) is given."""
     rng = np.random.default_rng(7)
     scattered = rng.uniform(0.05, 0.95, (max(_POINT_COUNTS), 2)).astype(np.float32)
     scattered[:2] = (0.26, 0.4), (0.3, 0.45)  # on the first shape

@@ -1,9 +1,8 @@
-"""What the engines on Morton tokens share: prompt embedding, mask choice and raster order, around the device's own part."""
+"""What the engines on Morton tokens share: prompts, mask choice and raster order, around the device's own part."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +12,8 @@ from sam2_backend.engine.morton import morton_index, raster_index
 from sam2_backend.engine.pixels import model_input
 from sam2_backend.engine.prompts import PromptEncoder
 
-State = TypeVar("State", bound=Prepared)
 
-
-class TokenEngine(ABC, Generic[State]):
+class TokenEngine(ABC):
     """An Engine whose encoder and decoder work on tokens in Morton order.
 
     `restore(export(encode(image)))` decodes exactly as `encode(image)` does: the state itself is float16.
@@ -32,36 +29,36 @@ class TokenEngine(ABC, Generic[State]):
     def info(self) -> EngineInfo:
         return self._info
 
-    def encode(self, image: NDArray[np.uint8]) -> State:
+    def encode(self, image: NDArray[np.uint8]) -> Prepared:
         return self._encode(model_input(image, self._info.image_size))
 
-    def decode(self, prepared: State, prompt: Prompt) -> Decoded:
+    def decode(self, prepared: Prepared, prompt: Prompt) -> Decoded:
         return self._in_raster(self._prompts.choose(self._candidates(prepared, prompt), prompt.multimask))
 
-    def candidates(self, prepared: State, prompt: Prompt) -> Decoded:
+    def candidates(self, prepared: Prepared, prompt: Prompt) -> Decoded:
         """All four masks of the decoder, the single-mask output first."""
         return self._in_raster(self._candidates(prepared, prompt))
 
     @abstractmethod
-    def export(self, prepared: State) -> HostEmbedding: ...
+    def export(self, prepared: Prepared) -> HostEmbedding: ...
 
     @abstractmethod
-    def restore(self, embedding: HostEmbedding) -> State: ...
+    def restore(self, embedding: HostEmbedding) -> Prepared: ...
 
     @abstractmethod
-    def _encode(self, pixels: NDArray[np.float32]) -> State:
+    def _encode(self, pixels: NDArray[np.float32]) -> Prepared:
         """Embedding of a normalised image (1, 3, S, S)."""
 
     @abstractmethod
     def _run(
-        self, prepared: State, tokens: NDArray[np.float32], logits: NDArray[np.float32] | None
+        self, prepared: Prepared, tokens: NDArray[np.float32], logits: NDArray[np.float32] | None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The decoder on prompt tokens (1, T, 256) and logits to refine (N, 16) in Morton order, or None.
 
         Returns all four masks' logits (4, 16 N) in Morton order, valid until the next call, and scores (4,).
         """
 
-    def _candidates(self, prepared: State, prompt: Prompt) -> Decoded:
+    def _candidates(self, prepared: Prepared, prompt: Prompt) -> Decoded:
         logits = self._prompts.mask_logits(prompt)
         if logits is not None:
             logits = logits.reshape(-1)[self._raster].reshape(-1, 16)

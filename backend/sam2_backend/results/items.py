@@ -1,4 +1,4 @@
-"""Result items as the editor takes them (label-studio's `brushlabels` and its siblings, or a pair that shares one id)."""
+"""Result items as the editor takes them: `brushlabels` and its siblings, or a pair of items that share one id."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def bitmask(mask: Mask) -> dict[str, Any]:
 
 
 def polygons(mask: Mask, style: PolygonStyle) -> list[dict[str, Any]]:
-    """Outer outlines, largest first: one, or with `style.parts` = `all` every part of at least 1 % of the mask's area."""
+    """Outer outlines, largest first: one, or with `style.parts` = `all` every part of at least 1 % of the whole."""
     pixels = mask.pixels(OUTLINE_SIDE)
     height, width = pixels.shape
     contours, _ = cv2.findContours(pixels, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -50,7 +50,7 @@ def polygons(mask: Mask, style: PolygonStyle) -> list[dict[str, Any]]:
     return found
 
 
-def _simplify(outline: NDArray[np.int32], style: PolygonStyle) -> NDArray[np.int32]:
+def _simplify(outline: NDArray[Any], style: PolygonStyle) -> NDArray[Any]:
     """Ramer-Douglas-Peucker; the tolerance grows until the point cap holds."""
     _, _, width, height = cv2.boundingRect(outline)
     tolerance = style.tolerance / 100 * math.hypot(width, height)

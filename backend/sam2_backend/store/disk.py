@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
-from .file_format import StoredImage, Unusable, from_bytes, to_bytes
+from .file_format import StoredImage, UnusableError, from_bytes, to_bytes
 from .key import Key
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class DiskTier:
         try:
             stored = from_bytes(key, path.read_bytes())
             os.utime(path)
-        except (OSError, Unusable) as error:
+        except (OSError, UnusableError) as error:
             log.warning("Dropped the cached embedding %s: %s", path.name, error)
             self._forget(path)
             self._dropped()

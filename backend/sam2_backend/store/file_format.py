@@ -1,7 +1,7 @@
 """One image embedding as a file: magic, header length, JSON header, the three float16 maps.
 
-The header carries the key, the image's size, the maps' shapes and a CRC-32 of the maps, so that a file that was cut off,
-damaged, renamed or written by another engine is recognised.
+The header carries the key, the image's size, the maps' shapes and a CRC-32 of the maps, so that a file that was cut
+off, damaged, renamed or written by another engine is recognised.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ALIGNMENT = 64
 _PREFIX = struct.Struct("<8sI")
 
 
-class Unusable(ValueError):
+class UnusableError(ValueError):
     """The file is damaged, foreign, or belongs to another key."""
 
 
@@ -55,26 +55,26 @@ def to_bytes(key: Key, stored: StoredImage) -> bytes:
 
 
 def from_bytes(key: Key, data: bytes) -> StoredImage:
-    """Raises Unusable."""
+    """Raises UnusableError."""
     try:
         magic, length = _PREFIX.unpack_from(data)
         if magic != MAGIC:
-            raise Unusable("not an image embedding")
+            raise UnusableError("not an image embedding")
         start = _PREFIX.size + length
         header = json.loads(data[_PREFIX.size : start])
         if (header["content"], header["engine"]) != (key.content, key.engine):
-            raise Unusable("belongs to another image or engine")
+            raise UnusableError("belongs to another image or engine")
         shapes = [tuple(int(side) for side in shape) for shape in header["shapes"]]
         if len(shapes) != len(MAPS) or 2 * sum(math.prod(shape) for shape in shapes) != len(data) - start:
-            raise Unusable("cut off")
+            raise UnusableError("cut off")
         if zlib.crc32(memoryview(data)[start:]) != header["crc32"]:
-            raise Unusable("checksum differs")
+            raise UnusableError("checksum differs")
         maps: list[NDArray[np.float16]] = []
         for shape in shapes:
             maps.append(np.frombuffer(data, np.float16, math.prod(shape), start).reshape(shape))
             start += 2 * math.prod(shape)
         return StoredImage(HostEmbedding(*maps), int(header["width"]), int(header["height"]))
-    except Unusable:
+    except UnusableError:
         raise
     except (struct.error, ValueError, KeyError, TypeError) as error:
-        raise Unusable(f"unreadable ({type(error).__name__})") from None
+        raise UnusableError(f"unreadable ({type(error).__name__})") from None

@@ -1,7 +1,7 @@
 """Which content lay at which address, so that a click on a known image fetches nothing.
 
-When an address is believed without asking: uploads always (Label Studio never reuses their names); a mounted file while its
-size and times are the same; anything else for `FRESH_SECONDS`, and after that the server is asked whether it changed.
+When an address is believed without asking: uploads always (Label Studio never reuses their names); a mounted file while
+its size and times are the same; anything else for `FRESH_SECONDS`, and then the server is asked whether it changed.
 """
 
 from __future__ import annotations

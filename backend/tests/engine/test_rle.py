@@ -95,7 +95,7 @@ def test_non_contiguous_logits() -> None:
     assert rle.logits_to_rle(logits[:, ::2], 50, 50) == rle.logits_to_rle(logits[:, ::2].copy(), 50, 50)
 
 
-@pytest.mark.parametrize("height, width", [(0, 5), (5, -1), (2**20, 2**20)])
+@pytest.mark.parametrize(("height", "width"), [(0, 5), (5, -1), (2**20, 2**20)])
 def test_impossible_sizes_are_refused(height: int, width: int) -> None:
     with pytest.raises(ValueError, match="holds 1 to"):
         rle.logits_to_rle(np.zeros((4, 4), np.float32), height, width)

@@ -22,6 +22,23 @@ def image_host() -> Iterator[ImageHost]:
         yield host
 
 
+@pytest.fixture(scope="session")
+def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder for all real servers, so that the demo model is converted once."""
+    return tmp_path_factory.mktemp("demo-cache")
+
+
+@pytest.fixture(scope="session")
+def demo_server(converted: Path) -> Iterator[Running]:
+    """A server with the real OpenVINO engine and the demo model."""
+    running = Running(["sam2_backend"], {"CACHE_DIR": str(converted), "DEVICE": "cpu"})
+    try:
+        running.wait_ready()
+        yield running
+    finally:
+        running.stop()
+
+
 @pytest.fixture
 def start_server(tmp_path: Path) -> Iterator[StartServer]:
     """Starts server processes with the stand-in engine; they end with the test."""

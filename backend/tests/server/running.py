@@ -52,7 +52,7 @@ class Running:
         kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "HOME") if name in os.environ}
         program = ["-m", "sam2_backend"] if command == ["sam2_backend"] else [str(HERE / command[0]), *command[1:]]
         # A file, not a pipe: nobody reads while the server runs, and a full pipe would stop it.
-        self._log_file = tempfile.TemporaryFile()
+        self._log_file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `stop`
         self.process = subprocess.Popen(
             [sys.executable, *program],
             env=kept | {"PYTHONPATH": str(PACKAGE_ROOT), "PORT": str(self.port), "HOST": "127.0.0.1"} | environment,
@@ -115,7 +115,8 @@ class Running:
         self, image: str, *regions: dict[str, Any], config: str = SPLIT_CONFIG, task: int = 1, project: str = "1.1"
     ) -> requests.Response:
         """One interactive request on one image."""
-        return self.post("/predict", predict_body([{"id": task, "data": {"image": image}}], list(regions), config, project))
+        tasks = [{"id": task, "data": {"image": image}}]
+        return self.post("/predict", predict_body(tasks, list(regions), config, project))
 
 
 def predict_body(
@@ -131,7 +132,9 @@ def predict_body(
     }
 
 
-def point(x: float, y: float, *, label: str = "defect", positive: bool = True, name: str = "p1", **more: Any) -> list[Any]:
+def point(
+    x: float, y: float, *, label: str = "defect", positive: bool = True, name: str = "p1", **more: Any
+) -> list[dict[str, Any]]:
     """A keypoint of a split config: two items with one id. x, y in percent."""
     shared = {
         "id": name,

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
 from sam2_backend.engine.base import BOX_TOP_LEFT, POSITIVE, Decoded, EngineInfo, HostEmbedding, Prompt
 
 GRID = 64
@@ -43,7 +42,7 @@ class DiscEngine:
         return DiscState(float(embedding.image[0, 0]))
 
     def decode(self, prepared: DiscState, prompt: Prompt) -> Decoded:
-        """Radius: 10 % of the side, or half a box; doubled if logits are refined. Three masks: radius 1, 1.2 and 0.8."""
+        """Radius: 10 % of the side, or half a box; doubled if logits are refined. Three masks: radius 1, 1.2, 0.8."""
         ys, xs = (np.mgrid[0:GRID, 0:GRID].astype(np.float32) + 0.5) / GRID
         wanted = prompt.points[(prompt.labels == POSITIVE) | (prompt.labels >= BOX_TOP_LEFT)]
         x, y = wanted.mean(0)

@@ -6,12 +6,11 @@ import sys
 import time
 from pathlib import Path
 
-from stand_in_engine import DiscEngine
-
 import sam2_backend.server
 from sam2_backend import __main__ as entry
 from sam2_backend.config import Settings
 from sam2_backend.model import LoadedModel, ModelFiles
+from stand_in_engine import DiscEngine
 
 ENCODE_SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 0.0
 LOAD = sys.argv[2] if len(sys.argv) > 2 else "now"

@@ -73,7 +73,8 @@ def test_rectangle_output(server: Running, image_host: ImageHost) -> None:
         f'<View><Image name="image" value="$image"/><KeyPointLabels name="kp" toName="image" smart="true">{labels}'
         f'</KeyPointLabels><RectangleLabels name="out" toName="image">{labels}</RectangleLabels></View>'
     )
-    (item,) = server.click(f"{image_host.url}/a.png", labelled_point(50, 50), config=config).json()["results"][0]["result"]
+    answer = server.click(f"{image_host.url}/a.png", labelled_point(50, 50), config=config)
+    (item,) = answer.json()["results"][0]["result"]
     value = item["value"]
     assert value["rotation"] == 0
     assert [value[key] for key in ("x", "y", "width", "height")] == pytest.approx([40, 40, 20, 20], abs=1.6)
@@ -91,7 +92,7 @@ def test_several_boxes_and_labels_are_several_objects(server: Running, image_hos
         assert iou(brush_mask(item), disc(x, y, radius)) > 0.95
 
 
-def test_an_added_click_refines_the_mask_before_and_an_undone_one_does_not(server: Running, image_host: ImageHost) -> None:
+def test_an_added_click_refines_and_an_undone_one_does_not(server: Running, image_host: ImageHost) -> None:
     """The stand-in doubles the radius when it is given logits to refine."""
     image = f"{image_host.url}/a.png"
     first, second = point(50, 50, name="first"), point(50, 50, name="second")

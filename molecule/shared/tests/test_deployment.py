@@ -10,6 +10,8 @@ import pytest
 LABEL_STUDIO = "http://127.0.0.1:8080"
 SECRETS = ("label_studio_admin_password", "label_studio_secret_key", "label_studio_api_token", "backend_basic_auth_password")
 
+FETCH = "import urllib.request as r; print(r.urlopen('%s').read().decode())"
+
 
 def tools(host: Any, *words: str) -> dict[str, Any]:
     done = host.run("/usr/local/bin/samstudio " + " ".join(words))
@@ -34,9 +36,6 @@ def test_label_studio_is_healthy(host: Any) -> None:
     assert health["status"] == "UP"
 
 
-FETCH = "import urllib.request as r; print(r.urlopen('%s').read().decode())"
-
-
 def test_backend_is_healthy_as_label_studio_sees_it(host: Any) -> None:
     seen = host.check_output(f"docker exec label-studio python3 -c \"{FETCH % 'http://sam2-backend:9090/health'}\"")
     assert json.loads(seen)["status"] == "UP"
@@ -45,13 +44,14 @@ def test_backend_is_healthy_as_label_studio_sees_it(host: Any) -> None:
 def test_registration_is_complete(host: Any) -> None:
     registered = tools(host, "register", "--json", "--check")
     assert registered["changed"] is False
-    assert registered["ml_backend"]["state"] == "CO"
-    assert registered["ml_backend"]["is_interactive"] is True
+    assert registered["project"]["ml_backend"]["state"] == "CO"
+    connected = tools(host, "status", "--json")["projects"]["connected"]
+    assert [(project["state"], project["interactive"]) for project in connected] == [("CO", True)]
 
 
 def test_click_returns_the_drawn_shape(host: Any) -> None:
     clicked = tools(host, "click", "--json")
-    assert clicked["minimum_iou"] >= 0.8, clicked
+    assert clicked["iou"]["min"] >= 0.8, clicked
 
 
 @pytest.mark.parametrize("name", SECRETS)
@@ -104,4 +104,4 @@ def test_container_comes_back_by_itself(host: Any, name: str) -> None:
         "[ \"$(docker inspect -f '{{.State.Pid}}' " + name + ")\" != " + before + " ] && exit 0; done; exit 1"
     )
     assert waited.rc == 0, f"{name} was not healthy 30 s after its main process was killed"
-    assert tools(host, "click", "--json")["minimum_iou"] >= 0.8
+    assert tools(host, "click", "--json")["iou"]["min"] >= 0.8

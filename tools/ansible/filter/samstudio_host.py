@@ -10,8 +10,10 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[3] / "backend")]
 
-from sam2_backend import checkpoints
-from samstudio.preflight import plan
+from ansible.errors import AnsibleFilterError  # noqa: E402
+
+from sam2_backend import checkpoints  # noqa: E402
+from samstudio.preflight import plan  # noqa: E402
 
 
 def nth_address(subnet: str, number: int) -> str:
@@ -20,13 +22,22 @@ def nth_address(subnet: str, number: int) -> str:
 
 
 def tree_digest(folder: str) -> str:
-    """Twelve hex digits over names and contents of a source tree, compiled and hidden files left out."""
+    """Twelve hex digits over names and contents of a source tree; tests, compiled and hidden files left out."""
     digest = hashlib.sha256()
     for path in sorted(Path(folder).rglob("*")):
         relative = path.relative_to(folder)
-        if path.is_file() and not any(part.startswith((".", "__pycache__")) for part in relative.parts):
+        if path.is_file() and not any(part.startswith((".", "__pycache__")) or part == "tests" for part in relative.parts):
             digest.update(f"{relative}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode())
     return digest.hexdigest()[:12]
+
+
+def checkpoint(alias: str, mirror: str = "") -> dict[str, Any]:
+    """File name, bytes, URL and config name of an official checkpoint by its alias (tiny, small, base_plus, large)."""
+    known = checkpoints.find(alias)
+    if known is None:
+        aliases = ", ".join(entry.alias for entry in checkpoints.CHECKPOINTS)
+        raise AnsibleFilterError(f"{alias} is no official SAM 2 model; expected one of {aliases}")
+    return {"file": known.file, "bytes": known.size, "url": known.url(mirror), "config": known.config}
 
 
 class FilterModule:
@@ -38,9 +49,3 @@ class FilterModule:
             "preflight_table": plan.table,
             "sam2_checkpoint": checkpoint,
         }
-
-
-def checkpoint(model: str, mirror: str = "") -> dict[str, Any]:
-    """File name, bytes and URL of an official checkpoint by its short name (tiny, small, base_plus, large)."""
-    entry = checkpoints.find(model)
-    return {"file": entry.file, "bytes": entry.bytes, "url": entry.url, "config": entry.config}

@@ -29,7 +29,7 @@ PROBES: dict[str, tuple[str, ...]] = {
     "smi_list": ("nvidia-smi", "-L"),
     "module_loaded": ("cat", "/proc/driver/nvidia/version"),
     "module_on_disk": ("modinfo", "nvidia"),
-    "modules": ("cat", "/proc/modules"),
+    "modules": ("lsmod",),
     "secure_boot": ("mokutil", "--sb-state"),
     "secure_boot_variable": ("od", "-An", "-tu1", "-j4", "-N1", _SECURE_BOOT_VARIABLE),
     # mokutil's exit status is inverted here, so only its sentence is read.

@@ -102,7 +102,7 @@ class Host:
             "module_on_disk": Output(f"filename: /lib/nvidia.ko\nversion:        {self.module_on_disk}\nlicense: x\n")
             if self.module_on_disk
             else Output("", "modinfo: ERROR: Module nvidia not found.", 1),
-            "modules": Output("ext4 1 2 - Live 0x0\n" + ("nouveau 2 1 - Live 0x0\n" if self.nouveau else "")),
+            "modules": Output("Module  Size  Used by\next4  9 1\n" + ("nouveau  9 1\n" if self.nouveau else "")),
             "secure_boot": Output("SecureBoot enabled\n" if self.secure_boot else "SecureBoot disabled\n"),
             "mok_key": Output("/var/lib/dkms/mok.pub is already enrolled\n" if self.mok_enrolled else ""),
             "virtualization": Output(f"{self.virtualization}\n", "", 1 if self.virtualization == "none" else 0),
