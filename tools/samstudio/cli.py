@@ -10,6 +10,8 @@ import typer
 from samstudio import __version__
 from samstudio.commands import connect, playbooks, secrets, watch
 from samstudio.config import CONFIG_DIR_VARIABLE, DEFAULT_CONFIG_DIR
+from samstudio.doctor.cli import doctor
+from samstudio.tunnel.cli import app as tunnel
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False, help="SAM 2 behind Label Studio."
@@ -22,6 +24,8 @@ app.command()(connect.register)
 app.command()(connect.click)
 app.command()(watch.status)
 app.command()(watch.prewarm)
+app.command()(doctor)
+app.add_typer(tunnel, name="tunnel")
 for verb in (playbooks.preflight, playbooks.deploy, playbooks.verify, playbooks.destroy):
     app.command(context_settings=playbooks.PASS_THROUGH)(verb)
 

@@ -175,8 +175,8 @@ NOT_LABEL_STUDIO = Cause(
 )  # fmt: skip
 TUNNEL_AUTH = Cause(
     "basic-auth-collides", "label-studio", ('WWW-Authenticate: Basic realm="ngrok"',),
-    "{url} asks for HTTP basic auth before Label Studio is reached (on the tunnel, or a reverse proxy); API tokens travel in "
-    "the same header, so no program can send both.",
+    "{url} asks for HTTP basic auth before Label Studio is reached (on the tunnel, or a reverse proxy); API tokens "
+    "travel in the same header, so no program can send both.",
     "take the basic-auth action off Label Studio's tunnel; its own sign-in guards it, or restrict the tunnel by IP",
 )  # fmt: skip
 VERSION_UNKNOWN = Cause(
@@ -331,7 +331,8 @@ IMAGE_LOCAL_FILE = Cause(
 )  # fmt: skip
 IMAGE_MISSING = Cause(
     "image-missing", "image",
-    ("404 Client Error: Not Found for url: …/data/upload/", "Label Studio has no image at", "404 Client Error"),
+    ("404 Client Error: Not Found for url: …/data/upload/", "Label Studio has no image at",
+     "500 Server Error: …/data/upload/", "404 Client Error"),
     "There is no such image on the server the backend asks: a deleted upload, or LABEL_STUDIO_URL of another server.",
     "open the task in Label Studio; compare LABEL_STUDIO_URL of the backend with {studio_internal}",
 )  # fmt: skip
@@ -411,6 +412,8 @@ SAID_BY_LABEL_STUDIO: tuple[Cause, ...] = (
     GUARD_BLOCKS, PROXY, HTTPS_TO_HTTP, NAME_UNKNOWN, BACKEND_REFUSED, DROPPED, HEALTH_SLOW, BACKEND_AUTH_WRONG,
     NOT_A_BACKEND, BACKEND_LOADING,
 )  # fmt: skip
+#: What Label Studio may say of a click, once it counts the backend as connected.
+SAID_OF_A_CLICK: tuple[Cause, ...] = (GUARD_BLOCKS, PROXY, DROPPED, BACKEND_AUTH_WRONG, BACKEND_LOADING)
 #: What a backend that failed to load may give as its reason.
 SAID_BY_FAILED_BACKEND = (DRIVER_OLD, CUDA_MISSING, CHECKPOINT_MISSING, GPU_MEMORY)
 #: What a backend may say of an image it could not fetch.

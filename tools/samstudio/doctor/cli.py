@@ -11,9 +11,7 @@ from rich.markup import escape
 
 from samstudio import config
 from samstudio.addresses import normalise
-from samstudio.doctor.chain import examine, first_broken
 from samstudio.doctor.finding import Finding, Status
-from samstudio.doctor.mend import mend
 from samstudio.doctor.patient import Patient
 from samstudio.errors import SamstudioError
 from samstudio.output import emit, out, show_error
@@ -37,13 +35,13 @@ def doctor(
     backend: Annotated[
         str, typer.Option(metavar="URL", help="Its backend, as this machine and Label Studio see it.")
     ] = "",
-    project: Annotated[int | None, typer.Option(metavar="ID", help="[default: the deployment's, or the first]")] = None,
+    project: Annotated[int | None, typer.Option(metavar="ID", help="(default: the deployment's, or the first)")] = None,
     fix: Annotated[
         bool, typer.Option("--fix", help="Mend Label Studio's record of the backend; say what was done.")
     ] = False,
-    token_file: Annotated[Path | None, typer.Option(help="0600 file with the API token. [default: the secret]")] = None,
-    backend_user: Annotated[str, typer.Option(help="Basic auth user. [default: deployment.yml]")] = "",
-    backend_password_file: Annotated[Path | None, typer.Option(help="0600 file. [default: the secret]")] = None,
+    token_file: Annotated[Path | None, typer.Option(help="0600 file with the API token. (default: the secret)")] = None,
+    backend_user: Annotated[str, typer.Option(help="Basic auth user. (default: deployment.yml)")] = "",
+    backend_password_file: Annotated[Path | None, typer.Option(help="0600 file. (default: the secret)")] = None,
     tunnel_state: Annotated[Path, typer.Option(help="Where `samstudio tunnel` keeps its address.")] = DEFAULT_STATE,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -52,6 +50,9 @@ def doctor(
     Changes nothing without --fix, except that one image may get embedded. Exit codes: 0 every link holds, 1 a link is
     broken, 2 wrong command line, 3 nothing could be looked at.
     """
+    from samstudio.doctor.chain import examine, first_broken
+    from samstudio.doctor.mend import mend
+
     try:
         patient = _patient(
             config.load(context.obj),

@@ -14,11 +14,10 @@ import typer
 
 from samstudio import config
 from samstudio.output import emit, failures
-from samstudio.secret_store import BACKEND_PASSWORD, SecretStore
+from samstudio.secret_store import API_TOKEN, BACKEND_PASSWORD, SecretStore
 from samstudio.tunnel.authtoken import take_authtoken
 from samstudio.tunnel.guard import require_basic_auth
 from samstudio.tunnel.install import install_agent
-from samstudio.tunnel.register import registration
 from samstudio.tunnel.state import DEFAULT_STATE, read_state
 
 app = typer.Typer(help="A public address (ngrok) for a backend that a Label Studio elsewhere must reach.")
@@ -53,17 +52,21 @@ def tunnel(
     if context.invoked_subcommand is not None:
         return
     from samstudio.tunnel.agent import Agent  # imports pyngrok, which only this command needs
+    from samstudio.tunnel.register import registration
     from samstudio.tunnel.watch import Watch
 
     with failures(), _ends_on_sigterm():
-        deployment = config.load()
+        deployment = config.load(context.obj)
         authtoken = take_authtoken(authtoken_file or deployment.secrets_dir / AUTHTOKEN, os.environ)
         upstream = (backend or deployment.backend.url).rstrip("/")
         user = backend_user or deployment.backend.basic_auth_user
         password = _secret(backend_password_file or deployment.secrets_dir / BACKEND_PASSWORD)
         register = None
         if label_studio is not None:
-            register = registration(label_studio, _token(token_file, deployment), user, password, project)
+            token = _secret(token_file or deployment.secrets_dir / API_TOKEN)
+            register = registration(
+                label_studio.rstrip("/"), token, user, password, only=project, title=deployment.project.title
+            )
         require_basic_auth(upstream, user, password)
         with Agent(agent, authtoken, heard=lambda line: typer.echo(line, err=True)) as running:
             watch = Watch(
@@ -105,12 +108,6 @@ def install_agent_command(
 
 def _secret(file: Path) -> str:
     return SecretStore(file.parent).read(file.name)
-
-
-def _token(file: Path | None, deployment: config.Deployment) -> str:
-    from samstudio.secret_store import API_TOKEN
-
-    return _secret(file or deployment.secrets_dir / API_TOKEN)
 
 
 @contextmanager

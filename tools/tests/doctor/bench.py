@@ -13,6 +13,7 @@ from samstudio.doctor.patient import Patient
 from samstudio.labelstudio import LabelStudio, connect, ml_backends, projects
 from samstudio.labelstudio.session import sign_in
 from samstudio.labelstudio.tokens import obtain
+
 from tools.tests import stand_in_backend
 from tools.tests.doctor.fetching_backend import Backend
 from tools.tests.label_studio import RunningLabelStudio
@@ -85,8 +86,8 @@ class Bench:
     def connect_behind_the_guard(self) -> None:
         """A record from before the guard: registered, then Label Studio was upgraded."""
         self.studio.sql(
-            "INSERT INTO ml_mlbackend (state, is_interactive, url, title, auth_method, basic_auth_user, basic_auth_pass, "
-            "timeout, created_at, updated_at, auto_update, project_id) "
+            "INSERT INTO ml_mlbackend (state, is_interactive, url, title, auth_method, basic_auth_user, "
+            "basic_auth_pass, timeout, created_at, updated_at, auto_update, project_id) "
             "VALUES ('CO', 1, ?, 'SAM2', 'BASIC_AUTH', ?, ?, 100, datetime('now'), datetime('now'), 1, ?)",
             self.backend.url, USER, PASSWORD, self.project,
         )  # fmt: skip

@@ -5,8 +5,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-
 from samstudio import samples, ssrf
+
 from tools.tests import label_studio
 from tools.tests.doctor import fetching_backend
 from tools.tests.doctor.bench import IMAGE, Bench, Studio
@@ -18,8 +18,10 @@ SETUPS: dict[str, dict[str, object]] = {
     "guarded": {"settings": {}, "public_url": "127.0.0.1:8080"},
     "half-open": {"settings": {"ML_BLOCK_LOCAL_IP": "false"}, "public_url": "http://127.0.0.1:9"},
     "open": {"settings": ssrf.broad_environment()},
-    "pathed": {"settings": NARROW, "public_url": "http://127.0.0.1:{port}/projects/3"},
-    "proxied": {"settings": {**NARROW, "HTTP_PROXY": "http://127.0.0.1:9"}},
+    "proxied": {
+        "settings": {**NARROW, "HTTP_PROXY": "http://127.0.0.1:9"},
+        "public_url": "http://127.0.0.1:{port}/projects/3",
+    },
 }
 
 
@@ -37,6 +39,7 @@ def studios(tmp_path_factory: pytest.TempPathFactory, label_studio_cache: Path) 
                 server = stack.enter_context(label_studio.running(folder, label_studio_cache, port=port, **how))
                 running[setup] = Studio.of(server)
                 stack.callback(running[setup].connection.close)
+                stack.callback(server.process.kill)  # a graceful end waits for idle connections
             return running[setup]
 
         yield start
@@ -50,12 +53,14 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def bench(studios: Callable[[str], Studio], drawn: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
+def bench(
+    studios: Callable[[str], Studio], drawn: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Bench]:
     """A healthy pair; parametrise indirectly with a setup other than `narrow`."""
     setup = getattr(request, "param", "narrow")
     with fetching_backend.running() as backend, ExitStack() as stack:
         made = Bench(studios(setup), backend, tmp_path, stack)
-        if setup in ("narrow", "open", "pathed"):
+        if setup in ("narrow", "open"):
             made.connect()
         else:
             made.connect_behind_the_guard()

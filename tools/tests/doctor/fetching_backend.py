@@ -10,8 +10,8 @@ from http.server import ThreadingHTTPServer
 from typing import Any
 
 import requests
-
 from samstudio.labelstudio.client import token_kind
+
 from tools.tests import stand_in_backend
 
 

@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 
 import httpx
-
 from samstudio.tunnel.state import TunnelState
+
 from tools.tests.doctor.bench import Bench
 from tools.tests.label_studio import free_port
 
@@ -213,7 +213,7 @@ def host_with_a_wrong_port(bench):
     """As it is: LABEL_STUDIO_HOST=http://127.0.0.1:9."""
 
 
-@row("host-wrong", "label-studio-host", setup="pathed", warns=True)
+@row("host-wrong", "label-studio-host", setup="proxied", warns=True)
 def host_with_a_path(bench):
     """As it is: LABEL_STUDIO_HOST=http://127.0.0.1:PORT/projects/3, as copied from a browser."""
 
@@ -464,4 +464,3 @@ def black_hole() -> Iterator[str]:
         finally:
             for client in waiting:
                 client.close()
-

@@ -1,24 +1,28 @@
-"""Each cause of the troubleshooting table, produced against a running Label Studio: the doctor must name the true one."""
+"""Each cause of the table, produced against a running Label Studio: the doctor must name the true one."""
 
 from __future__ import annotations
 
-import pytest
+import re
 
+import pytest
 from samstudio.doctor.chain import examine, first_broken
 from samstudio.doctor.finding import Finding, Status
 from samstudio.doctor.mend import mend
+
 from tools.tests.doctor.bench import Bench
 from tools.tests.doctor.rows import ROWS, Row
 
 
-@pytest.mark.parametrize(("bench", "row"), [pytest.param(row.setup, row, id=row.name) for row in ROWS], indirect=["bench"])
+@pytest.mark.parametrize(
+    ("bench", "row"), [pytest.param(row.setup, row, id=row.name) for row in ROWS], indirect=["bench"]
+)
 def test_the_doctor_names_the_true_cause(bench: Bench, row: Row) -> None:
     row.sabotage(bench)
     with examine(bench.patient) as x:
         found = _told(x.findings, row)
         assert found.evidence
         assert found.fix
-        assert "{" not in found.why + found.fix
+        assert not re.search(r"\{\w+\}", found.why + found.fix)
         did = mend(x) if row.mends else []
 
     if row.mends:

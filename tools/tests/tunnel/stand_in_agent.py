@@ -1,8 +1,8 @@
 """A stand-in for the ngrok agent: its log lines and its local API, with no cloud behind it.
 
-The real agent does nothing without ngrok's cloud. This one speaks what pyngrok and `samstudio tunnel` rely on:
-`start --none --log stdout --config FILE`, the log format of agent 3, `/api/endpoints`, and the words of ngrok's errors
-as its documentation and users' logs give them. Its "public" address is a port of this machine that really forwards to the
+The real agent does nothing without ngrok's cloud. This one speaks what pyngrok and `samstudio tunnel` rely on: `start
+--none --log stdout --config FILE`, the log format of agent 3, `/api/endpoints`, and the words of ngrok's errors as its
+documentation and users' logs give them. Its "public" address is a port of this machine that really forwards to the
 upstream. STAND_IN_AGENT chooses what goes wrong; SIGUSR1 gives the endpoint another address.
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -15,7 +16,7 @@ from samstudio.doctor.causes import (
     IMAGE_FAILED,
     NO_TASK,
     PROXY,
-    SAID_BY_LABEL_STUDIO,
+    SAID_OF_A_CLICK,
     SAID_OF_AN_IMAGE,
     SLOW,
 )
@@ -92,7 +93,8 @@ def click(x: Examination) -> str:
         said = error.found or error.message
         if cause := recognise(said, SAID_OF_AN_IMAGE):
             raise Blame(cause, said, task=x.task["id"], said=said) from error
-        raise Blame(recognise(said, SAID_BY_LABEL_STUDIO) or CLICK_FAILED, said, said=said, found=said) from error
+        cause = recognise(said, SAID_OF_A_CLICK) or CLICK_FAILED
+        raise Blame(cause, said, said=said, address=urlsplit(x.record.url).hostname) from error
     x.click_milliseconds = (time.perf_counter() - started) * 1000
     regions = (answer.get("data") or {}).get("result") or []
     if not regions:

@@ -14,6 +14,7 @@ from samstudio.doctor.causes import (
     CONFIG_NO_IMAGE,
     CONFIG_NO_OUTPUT,
     CONFIG_NO_SMART,
+    HTTPS_TO_HTTP,
     INTERACTIVE_OFF,
     LOCALHOST_IN_CONTAINER,
     NO_PROJECT,
@@ -124,11 +125,11 @@ def _disconnected(x: Examination, url: str) -> Blame:
         return Blame(PROXY, evidence, proxy=urlsplit(proxy).hostname or proxy, **facts)
     if patient.studio_container and place.is_loopback:
         return Blame(LOCALHOST_IN_CONTAINER, evidence, container=patient.studio_container, **facts)
-    if not ml_backends.same_place(url, patient.wanted):
+    cause = recognise(said, SAID_BY_LABEL_STUDIO) or RECORD_DISCONNECTED
+    if not ml_backends.same_place(url, patient.wanted) and cause is not HTTPS_TO_HTTP:
         stale = read_state(patient.tunnel_state) is not None or "ngrok" in place.host
         return Blame(RECORD_TUNNEL_STALE if stale else RECORD_URL_WRONG, evidence, **facts)
     blocked = said.partition("(block: ")[2].partition(")")[0]
-    cause = recognise(said, SAID_BY_LABEL_STUDIO) or RECORD_DISCONNECTED
     return Blame(
         cause,
         evidence,

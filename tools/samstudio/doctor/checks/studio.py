@@ -59,7 +59,9 @@ def _version(url: str) -> str:
         cause = DROPPED if isinstance(error, httpx.ConnectTimeout) else LABEL_STUDIO_DOWN
         raise Blame(cause, said, url=url, reason=said, who="this machine", host=place.host, port=place.port) from error
     if answer.headers.get("www-authenticate", "").startswith("Basic"):
-        raise Blame(TUNNEL_AUTH, f"{answer.status_code}, WWW-Authenticate: {answer.headers['www-authenticate']}", url=url)
+        raise Blame(
+            TUNNEL_AUTH, f"{answer.status_code}, WWW-Authenticate: {answer.headers['www-authenticate']}", url=url
+        )
     body = _json(answer)
     if answer.status_code != httpx.codes.OK or "release" not in body:
         found = f"HTTP {answer.status_code} from /api/version/, {' '.join(answer.text.split())[:100]}"
@@ -79,17 +81,22 @@ def label_studio_host(x: Examination) -> str:
         raise Blame(HOST_WITHOUT_SCHEME, f"LABEL_STUDIO_HOST={host}", status=Status.WARN, host=host)
     if host.rstrip("/") in (x.patient.studio_internal, x.patient.label_studio):
         return host
-    try:
-        _version(host.rstrip("/"))
-    except Blame as blame:
-        raise Blame(
-            HOST_WRONG,
-            f"LABEL_STUDIO_HOST={host}: {blame.evidence}",
-            status=Status.WARN,
-            host=host,
-            reason=blame.evidence,
-        ) from blame
+    reason = _astray(host.rstrip("/"))
+    if reason:
+        raise Blame(HOST_WRONG, f"LABEL_STUDIO_HOST={host}: {reason}", status=Status.WARN, host=host, reason=reason)
     return host
+
+
+def _astray(host: str) -> str:
+    """Why an address does not lead to Label Studio's pages; "" when it does."""
+    try:
+        _version(host)
+    except Blame as blame:
+        return blame.evidence
+    # /api/version/ answers below any path; the sign-in page only where Label Studio is really served
+    with http_client(host, timeout=TIMEOUT) as client:
+        status = client.get("/user/login/").status_code
+    return "" if status == httpx.codes.OK else f"HTTP {status} from {host}/user/login/"
 
 
 def token(x: Examination) -> str:
