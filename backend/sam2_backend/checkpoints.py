@@ -25,7 +25,6 @@ import httpx
 OFFICIAL_BASE = "https://dl.fbaipublicfiles.com/segment_anything_2"
 DEMO = Path(__file__).parent / "demo"
 
-_CHUNK = 1 << 20
 _TIMEOUT = httpx.Timeout(connect=10, read=30, write=30, pool=10)
 
 Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all if known
@@ -45,6 +44,10 @@ class Checkpoint:
     folder: str
     size: int | None
     sha256: str
+
+    def url(self, mirror: str = "") -> str:
+        """Where it lies: at its publisher, or by name under a mirror's base URL."""
+        return f"{mirror.rstrip('/')}/{self.file}" if mirror else f"{OFFICIAL_BASE}/{self.folder}/{self.file}"
 
 
 def _official(generation: str, folder: str, size: str, letter: str, length: str, sha256: str) -> Checkpoint:
@@ -139,7 +142,7 @@ def fetch(known: Checkpoint, folder: Path, *, mirror: str | None = None, progres
             if target.is_file() and _sha256(target) == known.sha256:
                 return target
             part = target.with_name(target.name + ".part")
-            url = f"{mirror.rstrip('/')}/{known.file}" if mirror else f"{OFFICIAL_BASE}/{known.folder}/{known.file}"
+            url = known.url(mirror or "")
             _download(url, part, known, progress)
             digest = _sha256(part)
             if digest != known.sha256:
@@ -186,7 +189,8 @@ def _stream(client: httpx.Client, url: str, part: Path, known: Checkpoint, progr
     have = part.stat().st_size if part.exists() else 0
     if known.size is not None and have > known.size:
         have = 0
-    with client.stream("GET", url, headers={"Range": f"bytes={have}-"} if have else {}) as response:
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    with client.stream("GET", url, headers=headers) as response:
         if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
             return  # there is nothing after what we have; the digest decides
         response.raise_for_status()
@@ -202,7 +206,7 @@ def _stream(client: httpx.Client, url: str, part: Path, known: Checkpoint, progr
                 f"{part.parent} has {free / 1e6:,.0f} MB free, {known.file} needs {(total - have) / 1e6:,.0f} MB"
             )
         with part.open("ab" if have else "wb") as file:
-            for chunk in response.iter_bytes(_CHUNK):
+            for chunk in response.iter_raw():
                 file.write(chunk)
                 have += len(chunk)
                 if progress:

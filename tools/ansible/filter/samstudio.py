@@ -1,0 +1,54 @@
+"""The tools' pure functions as Ansible filters, so that roles and people compute the same thing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from ansible.errors import AnsibleFilterError
+from samstudio import addresses, ssrf
+
+
+def _listed(value: str | Iterable[str]) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
+
+
+def banned_subnets(allowed: str | Iterable[str], banned: Iterable[str] | None = None) -> list[str]:
+    """Label Studio's banned list minus the addresses in `allowed`."""
+    try:
+        return ssrf.exempt(ssrf.KNOWN if banned is None else list(banned), _listed(allowed))
+    except ValueError as error:
+        raise AnsibleFilterError(f"samstudio_banned_subnets: {error}") from error
+
+
+def ssrf_environment(
+    allowed: str | Iterable[str], banned: Iterable[str] | None = None, broad: bool = False
+) -> dict[str, str]:
+    """The environment variables of Label Studio that let it reach the backends in `allowed`."""
+    if broad:
+        return ssrf.broad_environment()
+    try:
+        return ssrf.narrow_environment(ssrf.KNOWN if banned is None else list(banned), _listed(allowed))
+    except ValueError as error:
+        raise AnsibleFilterError(f"samstudio_ssrf_environment: {error}") from error
+
+
+def url(text: str, default_port: int | None = None) -> str:
+    """A URL mended: scheme added, path and query dropped."""
+    try:
+        return addresses.normalise(text, default_port=default_port).url
+    except ValueError as error:
+        raise AnsibleFilterError(f"samstudio_url: {error}") from error
+
+
+class FilterModule:
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {
+            "samstudio_banned_subnets": banned_subnets,
+            "samstudio_ssrf_environment": ssrf_environment,
+            "samstudio_url": url,
+        }

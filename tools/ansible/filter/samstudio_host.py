@@ -1,0 +1,51 @@
+"""Ansible filters about one host: what preflight found and decided, addresses on the private network, source digests."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[3] / "backend")]
+
+from ansible.errors import AnsibleFilterError  # noqa: E402
+
+from sam2_backend import checkpoints  # noqa: E402
+from samstudio.preflight import plan  # noqa: E402
+
+
+def nth_address(subnet: str, number: int) -> str:
+    """The number-th address of a subnet: nth_address('172.30.9.0/24', 10) is 172.30.9.10."""
+    return str(ipaddress.ip_network(subnet)[number])
+
+
+def tree_digest(folder: str) -> str:
+    """Twelve hex digits over names and contents of a source tree; tests, compiled and hidden files left out."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(folder).rglob("*")):
+        relative = path.relative_to(folder)
+        if path.is_file() and not any(part.startswith((".", "__pycache__")) or part == "tests" for part in relative.parts):
+            digest.update(f"{relative}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode())
+    return digest.hexdigest()[:12]
+
+
+def checkpoint(alias: str, mirror: str = "") -> dict[str, Any]:
+    """File name, bytes, URL and config name of an official checkpoint by its alias (tiny, small, base_plus, large)."""
+    known = checkpoints.find(alias)
+    if known is None:
+        aliases = ", ".join(entry.alias for entry in checkpoints.CHECKPOINTS)
+        raise AnsibleFilterError(f"{alias} is no official SAM 2 model; expected one of {aliases}")
+    return {"file": known.file, "bytes": known.size, "url": known.url(mirror), "config": known.config}
+
+
+class FilterModule:
+    def filters(self) -> dict[str, Any]:
+        return {
+            "nth_address": nth_address,
+            "tree_digest": tree_digest,
+            "preflight_plan": plan.decide,
+            "preflight_table": plan.table,
+            "sam2_checkpoint": checkpoint,
+        }

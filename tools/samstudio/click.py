@@ -1,0 +1,205 @@
+"""The verification click: what the editor sends, through Label Studio's own API, measured against the drawn mask."""
+
+from __future__ import annotations
+
+import statistics
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import numpy.typing as npt
+
+from samstudio import samples
+from samstudio.labelstudio import LabelStudio, LabelStudioError, api_errors, label_config, ml_backends, projects
+
+RESERVED = "reserved network"
+
+
+@dataclass(frozen=True)
+class Click:
+    """One click's outcome. `milliseconds` is the whole way: Label Studio, backend, and back."""
+
+    image: str
+    task: int
+    shape: str
+    iou: float
+    milliseconds: float
+
+
+def click_samples(
+    studio: LabelStudio, *, project: int, folder: Path, backend_url: str, least_iou: float = 0.8,
+    say: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:  # fmt: skip
+    """Click every drawn object of the sample tasks and compare each mask.
+
+    Args:
+        folder: where the samples' manifest lies.
+        backend_url: the record to click through, as Label Studio names it.
+
+    Returns:
+        `changed` (False), `clicks`, `iou` and `milliseconds` with their `min`/`mean` and `first`/`median`/`max`.
+
+    Raises:
+        LabelStudioError: a link broke, named by its `link`, with Label Studio's own `errors` text; or a mask was wrong.
+    """
+    config = label_config.parse(projects.by_id(studio, project).label_config or "<View/>")
+    record = _record(studio, project, backend_url)
+    tasks = {_file(task, config): task["id"] for task in projects.tasks_with_image(
+        studio, project, config.data_key, f"{samples.FOLDER}/")}  # fmt: skip
+    clicks = []
+    for scene in samples.load(folder):
+        if scene.file not in tasks:
+            raise LabelStudioError(
+                f"{scene.file} is not a task of project {project}.", link="label-studio",
+                found=f"tasks of {', '.join(sorted(tasks)) or 'no sample'}", expected="the drawn samples imported",
+                command="samstudio register",
+            )  # fmt: skip
+        for shape in scene.shapes:
+            say(f"clicking the {shape.label} in {scene.file}")
+            clicks.append(_click(studio, record, tasks[scene.file], config, scene.file, shape))
+    worst = min(clicks, key=lambda click: click.iou)
+    if worst.iou < least_iou:
+        raise LabelStudioError(
+            f"The click on the {worst.shape} in {worst.image} returned the wrong mask.", link="mask",
+            found=", ".join(f"{click.image} {click.shape}: IoU {click.iou:.3f}" for click in clicks),
+            expected=f"IoU of at least {least_iou} with the drawn shape",
+            command="samstudio status   # which model answers",
+        )  # fmt: skip
+    times = [click.milliseconds for click in clicks]
+    return {
+        "changed": False,
+        "project": project,
+        "ml_backend": record,
+        "clicks": [asdict(click) for click in clicks],
+        "iou": {"min": worst.iou, "mean": statistics.fmean(click.iou for click in clicks)},
+        "milliseconds": {"first": times[0], "median": statistics.median(times), "max": max(times)},
+    }
+
+
+def _record(studio: LabelStudio, project: int, backend_url: str) -> int:
+    found = ml_backends.records(studio, project)
+    record = next((record for record in found if ml_backends.same_place(record.url, backend_url)), None)
+    if record is None:
+        raise LabelStudioError(
+            f"The backend is not connected to project {project}.", link="ml-backend",
+            found=", ".join(record.url for record in found) or "no ML backend record", expected=backend_url,
+            command="samstudio register",
+        )  # fmt: skip
+    return int(record.id or 0)
+
+
+def _file(task: dict[str, Any], config: label_config.LabelConfig) -> str:
+    return PurePosixPath(unquote(str(task["data"].get(config.data_key, "")))).name
+
+
+def _click(
+    studio: LabelStudio, record: int, task: int, config: label_config.LabelConfig, file: str, shape: samples.Shape
+) -> Click:
+    context = {"result": keypoint(config, shape.click, (samples.WIDTH, samples.HEIGHT))}
+    started = time.perf_counter()
+    answer = interactive(studio, record, task, context)
+    elapsed = (time.perf_counter() - started) * 1000
+    drawn = samples.mask(shape)
+    return Click(file, task, shape.label, round(samples.iou(decoded(answer, drawn.shape), drawn), 4), round(elapsed, 1))
+
+
+def keypoint(
+    config: label_config.LabelConfig, point: tuple[float, float], size: tuple[int, int]
+) -> list[dict[str, Any]]:
+    """A positive click as the editor sends it: with a shared <Labels>, two items of one id.
+
+    Args:
+        point: (x, y) in pixels.
+        size: (width, height) in pixels.
+
+    Raises:
+        LabelStudioError: the labeling config has no smart key point.
+    """
+    controls = config.prompts("KeyPoint")
+    if not controls or not controls[0].labels:
+        raise LabelStudioError(
+            "The labeling config has no smart key point to click with.", link="label-config",
+            found=", ".join(f"<{control.tag}>" for control in config.controls if control.smart) or "no smart control",
+            expected='<KeyPointLabels … smart="true"> with at least one <Label>',
+            command="samstudio register --set-config",
+        )  # fmt: skip
+    control, (width, height) = controls[0], size
+    label = control.labels[0]
+    place = {"x": point[0] / width * 100, "y": point[1] / height * 100, "width": 0.26, "labels": [label]}
+    item = {
+        "id": uuid.uuid4().hex[:10],
+        "to_name": control.to_name,
+        "original_width": width,
+        "original_height": height,
+        "image_rotation": 0,
+        "is_positive": True,
+        "origin": "manual",
+    }
+    if not control.shared:
+        own = {**place, "keypointlabels": [label]}
+        return [{**item, "from_name": control.name, "type": "keypointlabels", "value": own}]
+    return [
+        {**item, "from_name": control.name, "type": "keypoint", "value": place},
+        {**item, "from_name": control.shared, "type": "labels", "value": place},
+    ]
+
+
+def interactive(studio: LabelStudio, record: int, task: int, context: dict[str, Any]) -> dict[str, Any]:
+    """Post to `interactive-annotating`, which answers 200 with `errors` when the backend did not.
+
+    Raises:
+        LabelStudioError: Label Studio refused, or `errors` came back; `link` says whose fault that is.
+    """
+    with api_errors("click through Label Studio"):
+        answer = studio.http.post(f"/api/ml/{record}/interactive-annotating", json={"task": task, "context": context})
+        answer.raise_for_status()
+        body: dict[str, Any] = answer.json()
+    if body.get("errors"):
+        raise _broken("; ".join(map(str, body["errors"])))
+    return body
+
+
+def _broken(said: str) -> LabelStudioError:
+    if RESERVED in said:
+        link, expected = "ssrf-guard", "the backend's address left out of Label Studio's banned list"
+        command = "samstudio ssrf show"
+    elif "401" in said:
+        link, expected, command = "backend-auth", "the basic auth the backend was started with", "samstudio register"
+    elif "interactive" in said:
+        link, expected, command = "ml-backend", "interactive preannotations on", "samstudio register"
+    else:
+        link, expected, command = "backend", "an answer from the backend", "samstudio doctor"
+    return LabelStudioError(
+        "The click did not come back: Label Studio got no prediction.", link=link, found=said, expected=expected,
+        command=command,
+    )  # fmt: skip
+
+
+def decoded(answer: dict[str, Any], size: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """The mask in an answer, bool of shape `size` (height, width), decoded by Label Studio's own SDK.
+
+    Raises:
+        LabelStudioError: no brush RLE in it, or one of another size.
+    """
+    from label_studio_sdk.converter.brush import decode_rle
+
+    results = (answer.get("data") or {}).get("result") or []
+    rle = next((item["value"]["rle"] for item in results if "rle" in item.get("value", {})), None)
+    if rle is None:
+        raise LabelStudioError(
+            "The backend answered without a mask.", link="backend",
+            found=f"{len(results)} results: {', '.join(str(item.get('type')) for item in results) or 'none'}",
+            expected="a brush result with an RLE", command="samstudio status",
+        )  # fmt: skip
+    pixels = decode_rle(rle)
+    if pixels.size != size[0] * size[1] * 4:
+        raise LabelStudioError(
+            "The mask has the wrong size.", link="mask", found=f"{pixels.size // 4} pixels",
+            expected=f"{size[1]}×{size[0]}", command="samstudio status",
+        )  # fmt: skip
+    return np.asarray(pixels.reshape(*size, 4)[:, :, 3] > 0, dtype=np.bool_)

@@ -1,0 +1,76 @@
+"""Options that several commands share, and the deployment with those options applied."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from samstudio import addresses
+from samstudio import config as configuration
+from samstudio.config import Deployment
+from samstudio.errors import SamstudioError
+from samstudio.labelstudio import LabelStudio, connect
+from samstudio.secret_store import API_TOKEN, BACKEND_PASSWORD, SecretStore
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Check = Annotated[bool, typer.Option("--check", help="Change nothing; say whether something would change.")]
+LabelStudioUrl = Annotated[str, typer.Option("--label-studio-url", metavar="URL", help="[default: deployment.yml]")]
+BackendUrl = Annotated[str, typer.Option("--backend-url", metavar="URL", help="The backend as Label Studio sees it.")]
+ProjectId = Annotated[int | None, typer.Option("--project", metavar="ID", help="[default: the quick start's project]")]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file",
+        metavar="FILE",
+        help="A file with the API token. [default: $LABEL_STUDIO_API_KEY, or the secret]",
+    ),
+]
+
+
+def deployment(
+    context: typer.Context, *, label_studio_url: str = "", backend_url: str = "", title: str = ""
+) -> Deployment:
+    """The host's deployment, with what the options say in its place.
+
+    Raises:
+        SamstudioError: `deployment.yml` or a URL cannot be used.
+    """
+    found = configuration.load(context.obj)
+    if label_studio_url:
+        url = mended(label_studio_url, "--label-studio-url", 8080, keep_path=True)
+        found = replace(found, label_studio=replace(found.label_studio, url=url))
+    if backend_url:
+        url = mended(backend_url, "--backend-url", 9090)
+        found = replace(found, backend=replace(found.backend, internal_url=url))
+    if title:
+        found = replace(found, project=replace(found.project, title=title))
+    return found
+
+
+def mended(text: str, option: str, port: int, *, keep_path: bool = False) -> str:
+    try:
+        return addresses.normalise(text, default_port=port, keep_path=keep_path).url
+    except ValueError as error:
+        raise SamstudioError(
+            f"{option} is no usable URL.", found=str(error), expected="http://HOST:PORT",
+            command=f"{option} http://HOST:{port}",
+        ) from error  # fmt: skip
+
+
+def studio(found: Deployment, token_file: Path | None = None) -> LabelStudio:
+    return connect(found.label_studio.url, _secret(found, API_TOKEN, "LABEL_STUDIO_API_KEY", token_file))
+
+
+def backend_password(found: Deployment, password_file: Path | None = None) -> str:
+    return _secret(found, BACKEND_PASSWORD, "BASIC_AUTH_PASS", password_file)
+
+
+def _secret(found: Deployment, name: str, variable: str, file: Path | None) -> str:
+    """A secret from the file an option names, else the environment, else the deployment's store."""
+    if file is not None:
+        return SecretStore(file.parent).read(file.name)
+    return os.environ.get(variable) or SecretStore(found.secrets_dir).read(name)

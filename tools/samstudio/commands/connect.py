@@ -1,0 +1,202 @@
+"""`samstudio samples | register | click | ssrf`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from samstudio import configs, ssrf
+from samstudio.commands.common import (
+    AsJson,
+    BackendUrl,
+    Check,
+    LabelStudioUrl,
+    ProjectId,
+    TokenFile,
+    backend_password,
+    deployment,
+    studio,
+)
+from samstudio.config import Deployment
+from samstudio.errors import SamstudioError
+from samstudio.labelstudio import LabelStudio
+from samstudio.output import emit, err, failures, out
+
+samples_app = typer.Typer(no_args_is_help=True, help="Drawn images whose masks are known.")
+ssrf_app = typer.Typer(no_args_is_help=True, help="Label Studio's guard against calls to private addresses.")
+
+
+def _quiet(_: str) -> None:
+    """Instead of `_say`, where nobody waits at a terminal."""
+
+
+def _say(text: str) -> None:
+    err.print(f"[dim]{escape(text)}[/]")
+
+
+@samples_app.command("draw")
+def samples_draw(
+    context: typer.Context,
+    folder: Annotated[Path | None, typer.Option("--dir", help="[default: samples in the images folder]")] = None,
+    as_json: AsJson = False,
+    check: Check = False,
+) -> None:
+    """Draw the sample images and samples.json. The same pixels on every machine and each run."""
+    with failures(as_json=as_json):
+        from samstudio import samples
+
+        target = folder or deployment(context).images.host_root / samples.FOLDER
+        try:
+            written = samples.draw(target, check=check)
+        except OSError as error:
+            raise SamstudioError(
+                f"The samples cannot be drawn into {target}.", found=str(error), expected="a writable folder",
+                command=f"sudo samstudio samples draw --dir {target}; df -h {target.parent}",
+            ) from error  # fmt: skip
+        result = {"changed": bool(written), "written": written, "folder": str(target)}
+        emit(result, as_json=as_json, human=lambda: out.print(f"{len(written)} files written to {target}", *written))
+
+
+def register(
+    context: typer.Context,
+    project: ProjectId = None,
+    every: Annotated[bool, typer.Option("--all", help="Connect the backend to every project.")] = False,
+    title: Annotated[str, typer.Option("--title", help="Title of the project to create or adopt.")] = "",
+    config_name: Annotated[str, typer.Option(help="Labeling config: " + " or ".join(configs.NAMES))] = configs.NAMES[0],
+    set_config: Annotated[bool, typer.Option("--set-config", help="Replace the project's labeling config.")] = False,
+    images: Annotated[
+        list[str] | None,
+        typer.Option("--images-dir", metavar="NAME", help="Folder below the images folder to import; repeatable."),
+    ] = None,
+    label_studio_url: LabelStudioUrl = "",
+    backend_url: BackendUrl = "",
+    token_file: TokenFile = None,
+    password_file: Annotated[
+        Path | None,
+        typer.Option(help="A file with the backend's basic auth password. [default: $BASIC_AUTH_PASS, or the secret]"),
+    ] = None,
+    as_json: AsJson = False,
+    check: Check = False,
+) -> None:
+    """Connect the backend to a project: labeling config, images, ML backend record. Run again, it mends and adds.
+
+    It never replaces a labeling config unless told to, and never removes a task or an annotation.
+    """
+    with failures(as_json=as_json):
+        from samstudio import registration
+
+        if config_name not in configs.NAMES:
+            raise SamstudioError("No such labeling config.", found=config_name, expected=" or ".join(configs.NAMES))
+        if every and project is not None:
+            raise SamstudioError("--all and --project exclude each other.", expected="one of them")
+        found = deployment(context, label_studio_url=label_studio_url, backend_url=backend_url, title=title)
+        request = registration.Request(
+            project=project, every=every, config_name=config_name, set_config=set_config, images=images
+        )
+        password = backend_password(found, password_file)
+        say = _quiet if as_json else _say
+        with studio(found, token_file) as connection:
+            result = registration.register(connection, found, password, request, check=check, say=say)
+        emit(result, as_json=as_json, human=lambda: _show_registration(result))
+
+
+def _show_registration(result: dict[str, Any]) -> None:
+    for line in result["did"] or ["nothing to do"]:
+        out.print(f"  {escape(line)}")
+    for note in result["notes"]:
+        out.print(f"  [yellow]note[/] {escape(note)}")
+    for project in result["projects"]:
+        if project["id"]:
+            out.print(f"[bold]{escape(project['title'])}[/]  {project['url']}")
+
+
+def click(
+    context: typer.Context,
+    project: ProjectId = None,
+    least_iou: Annotated[float, typer.Option("--least-iou", help="Fail below this IoU.")] = 0.8,
+    folder: Annotated[Path | None, typer.Option("--samples", help="Where samples.json lies.")] = None,
+    summary_file: Annotated[
+        Path | None, typer.Option("--summary", metavar="FILE", help="Write what was verified for the panel of deploy.")
+    ] = None,
+    label_studio_url: LabelStudioUrl = "",
+    backend_url: BackendUrl = "",
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Click every drawn object through Label Studio and measure the masks. Changes nothing."""
+    with failures(as_json=as_json):
+        from samstudio import click as clicking
+        from samstudio import samples
+        from samstudio.labelstudio import projects
+
+        found = deployment(context, label_studio_url=label_studio_url, backend_url=backend_url)
+        with studio(found, token_file) as connection:
+            result = clicking.click_samples(
+                connection,
+                project=project or projects.number_of(connection, found.project.title),
+                folder=folder or found.images.host_root / samples.FOLDER,
+                backend_url=found.backend.internal_url,
+                least_iou=least_iou,
+                say=_quiet if as_json else _say,
+            )
+            if summary_file:
+                _summarise(found, connection, result, summary_file)
+        emit(result, as_json=as_json, human=lambda: _show_clicks(result))
+
+
+def _summarise(found: Deployment, connection: LabelStudio, result: dict[str, Any], file: Path) -> None:
+    from samstudio import backend, summary
+    from samstudio.labelstudio import projects
+
+    settings = found.backend
+    with backend.connect(settings.url, settings.basic_auth_user, backend_password(found)) as served:
+        status = served.status()
+    title = projects.by_id(connection, result["project"]).title or ""
+    composed = summary.compose(
+        found, version=connection.version(), status=status, title=title, verified=result
+    )  # fmt: skip
+    summary.write(composed, file)
+
+
+def _show_clicks(result: dict[str, Any]) -> None:
+    table = Table("image", "object", "IoU", "ms")
+    for each in result["clicks"]:
+        table.add_row(each["image"], each["shape"], f"{each['iou']:.3f}", f"{each['milliseconds']:.0f}")
+    out.print(table)
+    iou, took = result["iou"], result["milliseconds"]
+    out.print(f"IoU min {iou['min']:.3f}, mean {iou['mean']:.3f}")
+    out.print(f"first click {took['first']:.0f} ms, median {took['median']:.0f} ms")
+
+
+@ssrf_app.command("show")
+def ssrf_show(
+    context: typer.Context,
+    container: Annotated[str, typer.Option(help="Label Studio's container. [default: deployment.yml]")] = "",
+    python: Annotated[Path | None, typer.Option(help="Label Studio's Python, when it has no container.")] = None,
+    address: Annotated[list[str] | None, typer.Option(help="A backend's address. [default: deployment.yml]")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read the banned list from the Label Studio that runs, and compare it with the known one."""
+    with failures(as_json=as_json):
+        from samstudio.labelstudio import guard
+
+        found = deployment(context)
+        deployed = guard.read(container=container or found.label_studio.container, python=python)
+        allowed = address or [found.backend.address]
+        result = guard.report(deployed, allowed)
+        emit(result, as_json=as_json, human=lambda: _show_guard(result))
+
+
+def _show_guard(result: dict[str, Any]) -> None:
+    on = ", ".join(name for name in ("ml", "webhooks") if result[f"guards_{name}"]) or "nothing"
+    out.print(f"Label Studio {result['version']}: guards {on}")
+    out.print(escape(result["difference"] or f"bans the same default list as {ssrf.KNOWN_VERSION}"))
+    for each in result["addresses"]:
+        refused = ", ".join(each["blocked_by"])
+        out.print(f"  {each['address']}: " + (f"[red]refused by {refused}[/]" if refused else "[green]reachable[/]"))
+    for name, value in result["wanted"].items():
+        out.print(f"{name}={value}", soft_wrap=True)

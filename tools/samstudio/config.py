@@ -1,0 +1,124 @@
+"""Where a deployment describes itself: `deployment.yml`, and beside it the folder of secrets."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from samstudio.errors import SamstudioError
+
+CONFIG_DIR_VARIABLE = "SAMSTUDIO_CONFIG_DIR"
+DEFAULT_CONFIG_DIR = Path("/etc/samstudio")
+
+
+@dataclass(frozen=True)
+class LabelStudioSettings:
+    version: str = ""
+    container: str = "label-studio"
+    #: how the tools and a person on this host reach it
+    url: str = "http://127.0.0.1:8080"
+    #: how the backend reaches it
+    internal_url: str = "http://label-studio:8080"
+    admin_email: str = "admin@samstudio.local"
+
+
+@dataclass(frozen=True)
+class BackendSettings:
+    container: str = "sam2-backend"
+    #: how this host reaches it
+    url: str = "http://172.30.9.20:9090"
+    #: how Label Studio reaches it
+    internal_url: str = "http://sam2-backend:9090"
+    address: str = "172.30.9.20"
+    basic_auth_user: str = "label-studio"
+
+
+@dataclass(frozen=True)
+class ProjectSettings:
+    title: str = "SAM2 quick start"
+
+
+@dataclass(frozen=True)
+class ImageSettings:
+    host_root: Path = Path("/var/lib/samstudio/images")
+    container_root: Path = Path("/data/images")
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What was deployed on this host; the defaults are those of the quick start."""
+
+    config_dir: Path
+    label_studio: LabelStudioSettings = field(default_factory=LabelStudioSettings)
+    backend: BackendSettings = field(default_factory=BackendSettings)
+    project: ProjectSettings = field(default_factory=ProjectSettings)
+    images: ImageSettings = field(default_factory=ImageSettings)
+    #: whether a deployment.yml was there
+    described: bool = False
+
+    @property
+    def secrets_dir(self) -> Path:
+        return self.config_dir / "secrets"
+
+
+def config_dir(override: Path | None = None) -> Path:
+    return override or Path(os.environ.get(CONFIG_DIR_VARIABLE) or DEFAULT_CONFIG_DIR)
+
+
+def load(override: Path | None = None) -> Deployment:
+    """Read `deployment.yml`; a host without one gets the quick start's defaults.
+
+    Raises:
+        SamstudioError: the file is there and cannot be read or understood.
+    """
+    folder = config_dir(override)
+    path = folder / "deployment.yml"
+    try:
+        described = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        return Deployment(config_dir=folder)
+    except (OSError, yaml.YAMLError) as error:
+        raise SamstudioError(
+            f"{path} cannot be read.",
+            found=str(error),
+            expected="a YAML mapping as docs/architecture.md shows it",
+            command="./samstudio deploy",
+        ) from error
+    if not isinstance(described, dict):
+        raise SamstudioError(
+            f"{path} is not a mapping.",
+            found=type(described).__name__,
+            expected="label_studio:, backend:, network:, project:, images:",
+            command="./samstudio deploy",
+        )
+    return Deployment(
+        config_dir=folder,
+        label_studio=_section(LabelStudioSettings, described, "label_studio", path),
+        backend=_section(BackendSettings, described, "backend", path),
+        project=_section(ProjectSettings, described, "project", path),
+        images=_section(ImageSettings, described, "images", path),
+        described=True,
+    )
+
+
+Section = TypeVar("Section")
+
+
+def _section(kind: type[Section], described: dict[str, Any], name: str, path: Path) -> Section:
+    """Keys that this version does not know are left alone: the roles may write more than the tools read."""
+    values = described.get(name) or {}
+    if not isinstance(values, dict):
+        raise SamstudioError(
+            f"{name}: in {path} is not a mapping.", found=repr(values), expected=f"{name}: {{…}}",
+            command="./samstudio deploy",
+        )  # fmt: skip
+    known: dict[str, Any] = {}
+    for item in fields(kind):  # type: ignore[arg-type]
+        if values.get(item.name) is not None:
+            value = str(values[item.name])
+            known[item.name] = Path(value) if item.type == "Path" else value
+    return kind(**known)

@@ -1,0 +1,49 @@
+"""One known way for the pair not to connect: what a user sees, why, and the command that mends it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A row of the troubleshooting table.
+
+    ``texts`` are fragments of what users literally see; they document the row and recognise it in an error.
+    ``why`` and ``fix`` may hold ``{name}`` placeholders, filled from what the doctor found out and shown in
+    capitals where nothing is known.
+    """
+
+    id: str
+    link: str
+    texts: tuple[str, ...]
+    why: str
+    fix: str
+    mends: bool = False
+    """Whether ``samstudio doctor --fix`` mends it."""
+
+    def told(self, facts: Mapping[str, object]) -> tuple[str, str]:
+        """(why, fix) with every placeholder filled."""
+        named = _Known(facts)
+        return self.why.format_map(named), self.fix.format_map(named)
+
+    def recognises(self, text: str) -> bool:
+        """Whether one of ``texts`` occurs in ``text``; an ellipsis in a fragment stands for anything."""
+        return any(re.search(_pattern(fragment), text, re.IGNORECASE | re.DOTALL) for fragment in self.texts)
+
+
+def recognise(text: str, causes: Iterable[Cause]) -> Cause | None:
+    """The first of ``causes`` that recognises ``text``."""
+    return next((cause for cause in causes if cause.recognises(text)), None)
+
+
+def _pattern(fragment: str) -> str:
+    pattern = ".*?".join(re.escape(part) for part in fragment.split("…"))
+    return pattern + r"(?!\d)" if fragment[-1].isdigit() else pattern
+
+
+class _Known(dict[str, object]):
+    def __missing__(self, name: str) -> str:
+        return name.upper().replace("_", "-")

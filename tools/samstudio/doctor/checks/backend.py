@@ -1,0 +1,164 @@
+"""The backend: reachable from both sides, ready, itself, and guarded."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from samstudio.addresses import normalise
+from samstudio.doctor.cause import recognise
+from samstudio.doctor.causes import (
+    BACKEND_AUTH_MISSING,
+    BACKEND_AUTH_WRONG,
+    BACKEND_FAILED,
+    BACKEND_LOADING,
+    BACKEND_OPEN,
+    BACKEND_REFUSED,
+    DROPPED,
+    HEALTH_SLOW,
+    HTTPS_TO_HTTP,
+    LABEL_STUDIO_DOWN,
+    NOT_A_BACKEND,
+    SAID_BY_FAILED_BACKEND,
+)
+from samstudio.doctor.finding import Blame, Status
+from samstudio.doctor.patient import Examination
+from samstudio.doctor.sides import reach
+from samstudio.labelstudio import http_client
+from samstudio.tunnel.failures import NGROK
+
+#: Label Studio's own: a browser would be shown ngrok's warning page
+AGENT = {"User-Agent": "heartex/doctor"}
+TIMEOUT = httpx.Timeout(10.0, connect=3.0)
+#: What Label Studio gives /health (ML_TIMEOUT_HEALTH), ms.
+HEALTH_MILLISECONDS = 1000
+
+
+def network(x: Examination) -> str:
+    """TCP to the backend from here and, with containers, from each side to the other."""
+    patient = x.patient
+    ways = [("this machine", "", patient.backend)]
+    if not patient.by_hand:
+        ways.append(("Label Studio", patient.studio_container, patient.wanted))
+    for who, container, url in ways:
+        _connect(who, container, url, x)
+    if patient.backend_container:
+        place = normalise(patient.studio_internal, keep_path=True)
+        way = reach(place.host, place.port, container=patient.backend_container)
+        if way.cause is not None:
+            raise Blame(
+                LABEL_STUDIO_DOWN if way.cause is BACKEND_REFUSED else way.cause,
+                f"from the backend's container: {way.said}",
+                url=place.url,
+                host=place.host,
+                port=place.port,
+                who="the backend",
+                reason=way.said,
+            )
+    return "connected from " + ", ".join(who for who, _, _ in ways) + (" and back" if patient.backend_container else "")
+
+
+def _connect(who: str, container: str, url: str, x: Examination) -> None:
+    place = normalise(url)
+    way = reach(place.host, place.port, container=container)
+    if way.cause is not None:
+        raise Blame(
+            way.cause,
+            f"from {who}: {place.host}:{place.port}: {way.said}",
+            who=who,
+            host=place.host,
+            port=place.port,
+            url=url,
+        )
+
+
+def backend(x: Examination) -> str:
+    """GET /health says that a model can predict, soon enough for Label Studio, and in an ML backend's words."""
+    started = time.perf_counter()
+    answer = _get(x, "/health")
+    milliseconds = (time.perf_counter() - started) * 1000
+    if answer.status_code == httpx.codes.UNAUTHORIZED:  # label-studio-ml guards /health too
+        answer = _get(x, "/health", known=True)
+    x.health = _json(answer)
+    if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE and x.health.get("status") in ("LOADING", "FAILED"):
+        raise _not_ready(x)
+    if answer.status_code == httpx.codes.UNAUTHORIZED:
+        raise Blame(
+            BACKEND_AUTH_WRONG if x.patient.password else BACKEND_AUTH_MISSING, "401 from /health", who="this machine"
+        )
+    if x.health.get("status") != "UP" or not {"model", "model_class"} & set(x.health):
+        raise _somebody_else(x, answer)
+    if milliseconds > HEALTH_MILLISECONDS:
+        raise Blame(HEALTH_SLOW, f"{milliseconds:.0f} ms", milliseconds=f"{milliseconds:.0f}")
+    model = x.health.get("model") or x.health.get("model_class")
+    return f"ready, {model}, /health in {milliseconds:.0f} ms"
+
+
+def backend_auth(x: Examination) -> str:
+    """Everything but /health wants basic auth, and takes ours."""
+    anonymous = _get(x, "/status")
+    if anonymous.status_code != httpx.codes.UNAUTHORIZED:
+        x.status = _json(anonymous)
+        if normalise(x.patient.backend).is_loopback:
+            return "no basic auth; only this machine reaches it"
+        raise Blame(BACKEND_OPEN, f"GET /status without credentials: {anonymous.status_code}", status=Status.WARN)
+    if not x.patient.password:
+        raise Blame(BACKEND_AUTH_MISSING, "401 from /status")
+    known = _get(x, "/status", known=True)
+    if known.status_code == httpx.codes.UNAUTHORIZED:
+        raise Blame(BACKEND_AUTH_WRONG, f"401 from /status for user {x.patient.user}", who="this machine")
+    x.status = _json(known)
+    return f"takes basic auth of {x.patient.user}"
+
+
+def _get(x: Examination, path: str, *, known: bool = False) -> httpx.Response:
+    auth = httpx.BasicAuth(x.patient.user, x.patient.password) if known else None
+    try:
+        with http_client(x.patient.backend, auth=auth, timeout=TIMEOUT) as client:
+            return client.get(path, headers=AGENT)
+    except httpx.TimeoutException as error:
+        cause = DROPPED if isinstance(error, httpx.ConnectTimeout) else HEALTH_SLOW
+        raise Blame(
+            cause, f"{path}: {type(error).__name__}", who="this machine", milliseconds="more than 10000"
+        ) from error
+    except httpx.TransportError as error:
+        if HTTPS_TO_HTTP.recognises(str(error)):
+            raise Blame(HTTPS_TO_HTTP, error) from error
+        raise Blame(NOT_A_BACKEND, f"{path}: {error or type(error).__name__}", found="no HTTP") from error
+
+
+def _not_ready(x: Examination) -> Blame:
+    reason = str(x.health.get("reason") or "no reason given")
+    if x.health["status"] == "LOADING":
+        return Blame(BACKEND_LOADING, f"503 from /health: {reason}")
+    cause = recognise(reason, SAID_BY_FAILED_BACKEND) or BACKEND_FAILED
+    return Blame(cause, f"503 from /health: {reason}", reason=reason, **_torch(x))
+
+
+def _torch(x: Examination) -> dict[str, Any]:
+    from samstudio.doctor.checks.host import nvidia_smi
+
+    versions = _json(_get(x, "/status", known=True)).get("versions", {})
+    return {"torch": versions.get("torch", "unknown"), "driver": nvidia_smi().driver or "none"}
+
+
+def _somebody_else(x: Examination, answer: httpx.Response) -> Blame:
+    said = " ".join(answer.text.split())[:200]
+    page = recognise(answer.text, (cause for cause in NGROK if cause.id in ("tunnel-6024", "tunnel-3200")))
+    if page is not None:
+        return Blame(page, f"{answer.status_code} from /health: {said}")
+    server = answer.headers.get("server", "")
+    found = f"HTTP {answer.status_code} from /health" + (f" by {server}" if server else "")
+    place = urlsplit(x.patient.backend)
+    return Blame(NOT_A_BACKEND, f"{found}: {said}", found=found, host=place.hostname, port=place.port)
+
+
+def _json(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        body = answer.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}

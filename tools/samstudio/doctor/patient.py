@@ -1,0 +1,98 @@
+"""Whom the doctor looks at, and what it has learnt so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from samstudio.doctor.finding import Finding
+from samstudio.doctor.processes import container_environment, environment_of_listener
+
+if TYPE_CHECKING:
+    from samstudio.labelstudio import LabelStudio
+    from samstudio.labelstudio.label_config import LabelConfig
+
+
+@dataclass(frozen=True)
+class Patient:
+    """A pair to examine. Containers are "" where the two run by hand."""
+
+    label_studio: str
+    """Label Studio's URL as this machine uses it."""
+    backend: str
+    """The backend's URL as this machine uses it."""
+    wanted: str
+    """The backend's URL as Label Studio should use it."""
+    studio_internal: str
+    """Label Studio's URL as the backend should use it."""
+    user: str = ""
+    password: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+    project: int | None = None
+    title: str = ""
+    studio_container: str = ""
+    backend_container: str = ""
+    address: str = ""
+    """The backend's IP address, where it is known; else the URL's host is resolved."""
+    data: Path = Path("/var/lib/samstudio")
+    tunnel_state: Path = Path("/var/lib/samstudio/tunnel/state.json")
+
+    @property
+    def by_hand(self) -> bool:
+        return not self.studio_container
+
+    @property
+    def secrets(self) -> list[str]:
+        return [self.password, self.token]
+
+
+@dataclass
+class Examination:
+    """The patient and what earlier links taught about it; later links build on that."""
+
+    patient: Patient
+    findings: list[Finding] = field(default_factory=list)
+    health: dict[str, Any] = field(default_factory=dict)
+    status: dict[str, Any] = field(default_factory=dict)
+    version: str = ""
+    studio: LabelStudio | None = None
+    project: Any = None
+    config: LabelConfig | None = None
+    record: Any = None
+    task: dict[str, Any] | None = None
+    click_milliseconds: float | None = None
+
+    def facts(self) -> dict[str, object]:
+        """What fills placeholders unless a check knows better."""
+        place = urlsplit(self.patient.wanted)
+        known: dict[str, object] = {
+            "wanted": self.patient.wanted,
+            "url": self.patient.backend,
+            "host": place.hostname,
+            "port": place.port,
+            "who": "Label Studio",
+            "container": self.patient.backend_container,
+            "studio_container": self.patient.studio_container,
+            "studio_internal": self.patient.studio_internal,
+            "wanted_host": self.patient.label_studio,
+            "project": self.project.id if self.project is not None else self.patient.project,
+        }
+        return {name: value for name, value in known.items() if value not in (None, "")}
+
+    def label_studio(self) -> LabelStudio:
+        """The authorised connection; there is one once the token link is ok."""
+        assert self.studio is not None
+        return self.studio
+
+    def studio_environment(self) -> dict[str, str] | None:
+        """Label Studio's own environment, where this machine can see it."""
+        if self.patient.studio_container:
+            return container_environment(self.patient.studio_container)
+        return environment_of_listener(self.patient.label_studio)
+
+    def backend_environment(self) -> dict[str, str] | None:
+        if self.patient.backend_container:
+            return container_environment(self.patient.backend_container)
+        return environment_of_listener(self.patient.backend)

@@ -1,0 +1,92 @@
+"""The environment that a server really runs with: a container's, or that of the process that listens here."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
+
+LISTEN = "0A"
+SECONDS = 15
+
+
+def container_environment(container: str) -> dict[str, str] | None:
+    """The environment a container was made with; None when the engine does not say."""
+    argv = ["docker", "inspect", "--format", "{{json .Config.Env}}", container]
+    try:
+        ran = subprocess.run(argv, capture_output=True, text=True, timeout=SECONDS, check=True)
+        return _variables(json.loads(ran.stdout) or [])
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None
+
+
+def environment_of_listener(url: str) -> dict[str, str] | None:
+    """The environment of the process that listens at a URL; None for another machine's or another user's."""
+    parts = urlsplit(url)
+    if parts.port is None or not _is_here(parts.hostname or ""):
+        return None
+    for process in _holders(_sockets(parts.port)):
+        try:
+            return _variables((process / "environ").read_text(errors="replace").split("\0"))
+        except OSError:
+            continue
+    return None
+
+
+def swallowing_proxy(environment: dict[str, str] | None, url: str) -> str | None:
+    """The proxy that an environment makes `requests` use for ``url``, or None when it goes there directly."""
+    if not environment:
+        return None
+    parts = urlsplit(url)
+    proxies = {
+        name.lower().removesuffix("_proxy"): value
+        for name, value in environment.items()
+        if name.lower().endswith("_proxy")
+    }
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy or _bypassed(parts.hostname or "", proxies):
+        return None
+    return proxy
+
+
+def _bypassed(host: str, proxies: dict[str, str]) -> bool:
+    return bool(urllib.request.proxy_bypass_environment(host, proxies))  # type: ignore[attr-defined]
+
+
+def _variables(pairs: list[str]) -> dict[str, str]:
+    return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+
+
+def _is_here(host: str) -> bool:
+    try:
+        address = socket.gethostbyname(host)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0))  # only an address of this machine can be bound
+    except OSError:
+        return False
+    return True
+
+
+def _sockets(port: int) -> set[str]:
+    """Inodes of the sockets that listen on a TCP port (/proc/net/tcp: local address in hexadecimal, state 0A)."""
+    inodes = set()
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        for line in table.read_text().splitlines()[1:] if table.exists() else []:
+            fields = line.split()
+            if fields[3] == LISTEN and int(fields[1].rsplit(":", 1)[1], 16) == port:
+                inodes.add(f"socket:[{fields[9]}]")
+    return inodes
+
+
+def _holders(sockets: set[str]) -> list[Path]:
+    holders = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if any(str(link.readlink()) in sockets for link in (process / "fd").iterdir()):
+                holders.append(process)
+        except OSError:
+            continue
+    return holders

@@ -1,0 +1,51 @@
+"""Name resolution and a TCP connection, tried from the side that will need them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from samstudio.doctor.cause import Cause
+from samstudio.doctor.causes import BACKEND_REFUSED, DROPPED, NAME_UNKNOWN
+
+SECONDS = 20
+
+#: Runs in any Python 3, here or in a container. A refusal comes at once; three seconds of silence are a firewall.
+PROBE = """
+import json, socket, sys
+try:
+    socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=3).close()
+    said = ["", ""]
+except socket.gaierror as error:
+    said = ["name", str(error)]
+except ConnectionRefusedError as error:
+    said = ["refused", str(error)]
+except OSError as error:
+    said = ["dropped", str(error) or "timed out"]
+print(json.dumps(said))
+"""
+CAUSES: dict[str, Cause] = {"name": NAME_UNKNOWN, "refused": BACKEND_REFUSED, "dropped": DROPPED}
+
+
+@dataclass(frozen=True)
+class Reached:
+    """``cause`` is None when the connection was made; ``said`` is the operating system's word."""
+
+    cause: Cause | None
+    said: str
+
+
+def reach(host: str, port: int, *, container: str = "") -> Reached:
+    """Connect to host:port from a container, or from this machine."""
+    python = ["docker", "exec", container, "python"] if container else [sys.executable]
+    try:
+        ran = subprocess.run(
+            [*python, "-c", PROBE, host, str(port)], capture_output=True, text=True, timeout=SECONDS, check=True
+        )
+        kind, said = json.loads(ran.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        said = getattr(error, "stderr", "") or str(error)
+        return Reached(DROPPED, f"the probe could not run: {said.strip()}")
+    return Reached(CAUSES.get(kind), said)

@@ -1,0 +1,36 @@
+"""GPU hosts: what was found on one, and what to do about driver, container toolkit and torch build.
+
+Pure decisions; only `collect` touches the host.
+"""
+
+from __future__ import annotations
+
+from .collect import PROBES, collect
+from .driver_plan import Action, DriverPlan, DriverSettings, driver_plan
+from .facts import GpuHostFacts, Output, outputs_from_json, parse
+from .report import describe, plain
+from .toolkit_plan import ToolkitPlan, ToolkitSettings, container_options, toolkit_plan
+from .torch_plan import TorchPlan, TorchSettings, Worker, torch_plan
+
+__all__ = [
+    "PROBES",
+    "Action",
+    "DriverPlan",
+    "DriverSettings",
+    "GpuHostFacts",
+    "Output",
+    "ToolkitPlan",
+    "ToolkitSettings",
+    "TorchPlan",
+    "TorchSettings",
+    "Worker",
+    "collect",
+    "container_options",
+    "describe",
+    "driver_plan",
+    "outputs_from_json",
+    "parse",
+    "plain",
+    "toolkit_plan",
+    "torch_plan",
+]

@@ -1,0 +1,94 @@
+"""Projects: created as the quick start's, adopted when they are somebody's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from samstudio.errors import SamstudioError
+from samstudio.labelstudio.client import LabelStudio, api_errors
+
+if TYPE_CHECKING:
+    from label_studio_sdk.types.project import Project
+else:
+    Project = Any
+
+#: tasks asked for at once
+PAGE = 200
+
+
+def all_projects(studio: LabelStudio) -> list[Project]:
+    with api_errors("list the projects"):
+        return list(studio.sdk.projects.list())
+
+
+def by_title(studio: LabelStudio, title: str) -> Project | None:
+    """The oldest project of that title."""
+    found = [project for project in all_projects(studio) if project.title == title]
+    return min(found, key=lambda project: project.id or 0) if found else None
+
+
+def number_of(studio: LabelStudio, title: str) -> int:
+    """The id of the oldest project of that title.
+
+    Raises:
+        SamstudioError: there is none.
+    """
+    found = by_title(studio, title)
+    if found is None:
+        raise SamstudioError(
+            f"There is no project {title!r}.", found="none of that title", expected="the quick start's project",
+            command="samstudio register",
+        )  # fmt: skip
+    return _id(found)
+
+
+def by_id(studio: LabelStudio, number: int) -> Project:
+    with api_errors(f"open project {number}"):
+        return studio.sdk.projects.get(number)  # type: ignore[return-value]
+
+
+def create(studio: LabelStudio, title: str, label_config: str) -> Project:
+    """Create a project that embeds a task's image as soon as it is opened.
+
+    `show_collab_predictions` makes Label Studio ask the backend, without a prompt, when a task is opened. The backend
+    takes that as a request to embed the image and answers at once with no result, of which Label Studio stores nothing.
+    """
+    with api_errors(f"create project {title!r}"):
+        created = studio.sdk.projects.create(
+            title=title, label_config=label_config,
+            show_collab_predictions=True, evaluate_predictions_automatically=False,
+        )  # fmt: skip
+        return by_id(studio, _id(created))
+
+
+def set_config(studio: LabelStudio, number: int, label_config: str) -> None:
+    with api_errors(f"set the labeling config of project {number}"):
+        studio.sdk.projects.update(number, label_config=label_config)
+
+
+def tasks(studio: LabelStudio, number: int) -> Iterator[dict[str, Any]]:
+    """A project's tasks, as `{"id", "data"}`."""
+    return _tasks(studio, number, {})
+
+
+def tasks_with_image(studio: LabelStudio, number: int, data_key: str, containing: str) -> Iterator[dict[str, Any]]:
+    """The tasks whose image URL contains a text, as `{"id", "data"}`."""
+    item = {"filter": f"filter:tasks:data.{data_key}", "operator": "contains", "type": "String", "value": containing}
+    return _tasks(studio, number, {"filters": {"conjunction": "and", "items": [item]}})
+
+
+def _tasks(studio: LabelStudio, number: int, query: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    with api_errors(f"list the tasks of project {number}"):
+        found: Iterator[Any] = iter(
+            studio.sdk.tasks.list(project=number, query=json.dumps(query), fields="task_only", page_size=PAGE)
+        )
+        for task in found:
+            yield {"id": task.id, "data": dict(task.data or {})}
+
+
+def _id(record: Any) -> int:
+    if record.id is None:
+        raise SamstudioError("Label Studio answered with a record that has no id.", found=repr(record)[:200])
+    return int(record.id)

@@ -1,0 +1,45 @@
+"""Sign in as a person does: the only way to a first personal access token."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+
+from samstudio.labelstudio.client import LabelStudioError, api_errors, http_client
+
+LOGIN = "/user/login/"
+
+
+@contextmanager
+def sign_in(url: str, email: str, password: str) -> Iterator[httpx.Client]:
+    """A signed-in client that sends the CSRF token with every request.
+
+    Raises:
+        LabelStudioError: no answer, or the password does not fit (status 401).
+    """
+    url = url.rstrip("/")
+    with http_client(url, timeout=30.0) as client, api_errors(f"sign in as {email}"):
+        client.get(LOGIN).raise_for_status()
+        token = client.cookies.get("csrftoken") or ""
+        answer = client.post(
+            LOGIN,
+            data={"email": email, "password": password, "csrfmiddlewaretoken": token},
+            headers={"Referer": url + LOGIN},
+        )
+        if answer.status_code == httpx.codes.OK:
+            said = re.findall(r'<p class="error">\s*(.*?)\s*</p>', answer.text, re.DOTALL)
+            raise LabelStudioError(
+                f"The password in the secrets is not {email}'s password in Label Studio.", status=401, link="token",
+                found="; ".join(said) or "the sign-in form again",
+                expected="label_studio_admin_password to be what Label Studio's user was made with",
+                command=f"put the right password into the secret label_studio_admin_password, or set the one it holds: "
+                f"docker exec -it label-studio label-studio reset_password --username {email}",
+            )  # fmt: skip
+        if not answer.is_redirect:
+            answer.raise_for_status()
+        client.headers["X-CSRFToken"] = client.cookies.get("csrftoken") or token
+        client.headers["Referer"] = url
+        yield client

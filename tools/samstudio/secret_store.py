@@ -1,0 +1,124 @@
+"""Secrets as files: one a file, 0600, in a 0700 folder, made once and never overwritten."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from samstudio.errors import SamstudioError
+
+#: 24 random bytes: 192 bits, 32 URL-safe characters; within ngrok's and PostgreSQL's limits for passwords.
+PASSWORD_BYTES = 24
+
+GENERATED: Mapping[str, Callable[[], str]] = {
+    "label_studio_admin_password": lambda: secrets.token_urlsafe(PASSWORD_BYTES),
+    "label_studio_secret_key": lambda: secrets.token_urlsafe(48),
+    "backend_basic_auth_password": lambda: secrets.token_urlsafe(PASSWORD_BYTES),
+    "postgres_password": lambda: secrets.token_urlsafe(PASSWORD_BYTES),
+}
+
+#: obtained from Label Studio, not generated
+API_TOKEN = "label_studio_api_token"  # noqa: S105 - a file's name
+ADMIN_PASSWORD = "label_studio_admin_password"  # noqa: S105
+BACKEND_PASSWORD = "backend_basic_auth_password"  # noqa: S105
+
+
+@dataclass(frozen=True)
+class SecretStore:
+    folder: Path
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    def exists(self, name: str) -> bool:
+        return self.path(name).exists()
+
+    def read(self, name: str) -> str:
+        """The secret's value without its trailing newline.
+
+        Raises:
+            SamstudioError: missing, empty, or readable by group or others.
+        """
+        path = self.path(name)
+        try:
+            _check_mode(path)
+            value = path.read_text(encoding="utf-8").strip("\r\n")
+        except FileNotFoundError as error:
+            raise SamstudioError(
+                f"Secret {name} is missing.", found=f"no file {path}", expected="a file of mode 0600",
+                command="samstudio token ensure" if name == API_TOKEN else "samstudio secrets ensure",
+            ) from error  # fmt: skip
+        except PermissionError as error:
+            raise SamstudioError(
+                f"Secret {name} cannot be read.", found=str(error), expected="to run as the owner of the secrets",
+                command="sudo samstudio …",
+            ) from error  # fmt: skip
+        if not value.strip():
+            raise SamstudioError(
+                f"Secret {name} is empty.",
+                found=f"{path} holds nothing",
+                expected="the value this deployment was made with; a new one would not match what it guards",
+                command=f"restore {path} from a backup, or, if nothing uses it yet: "
+                f"rm {path} && samstudio {'token' if name == API_TOKEN else 'secrets'} ensure",
+            )
+        return value
+
+    def write(self, name: str, value: str) -> None:
+        """Replace a secret at once: the file is whole, old or new, whenever the machine stops."""
+        self.make_folder()
+        handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=f".{name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                os.fchmod(file.fileno(), 0o600)
+                file.write(value + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(self.path(name))
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    def make_folder(self) -> None:
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except PermissionError as error:
+            raise SamstudioError(
+                f"{self.folder} cannot be made.", found=str(error), expected="to run as root",
+                command="sudo samstudio secrets ensure",
+            ) from error  # fmt: skip
+        _check_mode(self.folder)
+
+    def ensure(self, *, check: bool = False) -> list[str]:
+        """Generate what is missing.
+
+        Returns:
+            the names that were (or, with `check`, would be) generated.
+
+        Raises:
+            SamstudioError: a secret is there and empty or open to others. Nothing is written then.
+        """
+        if self.folder.exists():
+            _check_mode(self.folder)
+        missing = [name for name in GENERATED if not self.exists(name)]
+        for name in GENERATED:
+            if name not in missing:
+                self.read(name)
+        if not check:
+            for name in missing:
+                self.write(name, GENERATED[name]())
+        return missing
+
+
+def _check_mode(path: Path) -> None:
+    mode = stat.S_IMODE(path.stat().st_mode)
+    expected = 0o700 if path.is_dir() else 0o600
+    if mode & 0o077:
+        raise SamstudioError(
+            f"{path} is open to others.", found=f"mode {mode:04o}", expected=f"mode {expected:04o}",
+            command=f"chmod {expected:04o} {path}   # and, if others may have read it, replace what it guards",
+        )  # fmt: skip

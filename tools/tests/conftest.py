@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from samstudio import ssrf
+
+from tools.tests import label_studio, stand_in_backend
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "integration: needs a real Label Studio (SAMSTUDIO_TEST_LABEL_STUDIO)")
+    config.addinivalue_line("markers", "browser: needs Chromium as well")
+    # label-studio-sdk 2.1.2 exchanges each token with it
+    config.addinivalue_line("filterwarnings", "ignore:The `parse_obj` method is deprecated:DeprecationWarning")
+
+
+@pytest.fixture(scope="session")
+def label_studio_cache(pytestconfig: pytest.Config) -> Path:
+    cache = pytestconfig.cache
+    assert cache is not None
+    return Path(cache.mkdir("label-studio"))
+
+
+@pytest.fixture(scope="module")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, label_studio_cache: Path
+) -> Iterator[label_studio.RunningLabelStudio]:
+    """A Label Studio whose guard lets it reach 127.0.0.1, where the stand-in backend listens, and nothing else."""
+    settings = ssrf.narrow_environment(ssrf.KNOWN, ["127.0.0.1"])
+    with label_studio.running(
+        tmp_path_factory.mktemp("ls") / "studio", label_studio_cache, settings=settings
+    ) as studio:
+        yield studio
+
+
+@pytest.fixture
+def backend() -> Iterator[stand_in_backend.StandIn]:
+    with stand_in_backend.running() as running:
+        yield running
+
+
+@pytest.fixture
+def describe(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a configuration folder for a Label Studio and a backend, with their secrets; gives the folder."""
+
+    def write(server: label_studio.RunningLabelStudio, backend_url: str, title: str = "SAM2 quick start") -> Path:
+        folder = tmp_path / "etc"
+        secrets = folder / "secrets"
+        secrets.mkdir(parents=True, mode=0o700, exist_ok=True)
+        values = {
+            "label_studio_admin_password": server.password,
+            "backend_basic_auth_password": stand_in_backend.PASSWORD,
+        }
+        for name, value in values.items():
+            (secrets / name).touch(mode=0o600)
+            (secrets / name).write_text(value + "\n")
+        described = {
+            "label_studio": {"version": server.version, "url": server.url, "admin_email": server.email},
+            "backend": {"url": backend_url, "internal_url": backend_url, "address": "127.0.0.1",
+                        "basic_auth_user": stand_in_backend.USER},
+            "project": {"title": title},
+            "images": {"host_root": str(server.images), "container_root": str(server.images)},
+        }  # fmt: skip
+        (folder / "deployment.yml").write_text(yaml.safe_dump(described))
+        return folder
+
+    return write

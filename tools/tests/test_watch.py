@@ -1,0 +1,95 @@
+"""status and prewarm, and what a guard that is half open does to a registration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from samstudio import prewarm, samples
+from samstudio.cli import app
+from samstudio.labelstudio import connect, ml_backends, projects
+from samstudio.secret_store import API_TOKEN, SecretStore
+from typer.testing import CliRunner
+
+from tools.tests import label_studio
+from tools.tests.commands import fails, invoke, run
+from tools.tests.label_studio import RunningLabelStudio
+from tools.tests.stand_in_backend import StandIn
+
+Describe = Callable[..., Path]
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def deployed(server: RunningLabelStudio, backend: StandIn, describe: Describe) -> Path:
+    folder = describe(server, backend.url)
+    run(folder, "token", "ensure")
+    run(folder, "samples", "draw")
+    run(folder, "register")
+    return folder
+
+
+def test_status_shows_versions_model_and_projects(deployed: Path, server: RunningLabelStudio, backend: StandIn) -> None:
+    status = run(deployed, "status")
+    assert status["healthy"]
+    assert status["label_studio"]["version"] == server.version
+    assert status["backend"]["model"]["demo"] is True
+    assert [project["state"] for project in status["projects"]["connected"]] == ["CO"]
+    shown = CliRunner().invoke(app, ["--config-dir", str(deployed), "status"])
+    assert server.version in shown.stdout
+    assert "demo model" in shown.stdout
+
+
+def test_status_survives_what_does_not_answer(deployed: Path, server: RunningLabelStudio, describe: Describe) -> None:
+    describe(server, "http://127.0.0.1:9")
+    code, status = invoke(deployed, "status")
+    assert (code, status["healthy"]) == (1, False)
+    assert status["label_studio"]["health"] == "UP"
+    assert status["backend"]["error"]["link"] == "backend"
+    shown = CliRunner().invoke(app, ["--config-dir", str(deployed), "status"])
+    assert shown.exit_code == 1
+    assert "no answer from a SAM2 backend" in shown.stdout
+
+
+def test_prewarm_hands_over_each_image_once(deployed: Path, backend: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = str(run(deployed, "register")["project"]["id"])
+    monkeypatch.setattr(prewarm, "BATCH", 2)
+    first = run(deployed, "prewarm", number)
+    assert (first["changed"], first["accepted"], first["failed"]) == (True, len(samples.SCENES), 0)
+    again = run(deployed, "prewarm", number)
+    assert (again["changed"], again["already"]) == (False, len(samples.SCENES))
+    bodies = [body for method, path, body in backend.behaviour.seen if (method, path) == ("POST", "/prewarm")]
+    assert [len(body["tasks"]) for body in bodies] == [2, 1, 2, 1]
+    assert all("image" in task["data"] for body in bodies for task in body["tasks"])
+
+
+def test_prewarm_names_a_wrong_password(deployed: Path, backend: StandIn) -> None:
+    backend.behaviour.password = "another"
+    assert fails(deployed, "prewarm", "1")["link"] == "backend-auth"
+
+
+def test_a_guard_that_is_half_open_leaves_no_half_record(
+    tmp_path: Path, label_studio_cache: Path, backend: StandIn, describe: Describe
+) -> None:
+    """ML_BLOCK_LOCAL_IP=false alone: Label Studio saves the record, then refuses its webhook."""
+    settings = {"ML_BLOCK_LOCAL_IP": "false"}
+    with label_studio.running(tmp_path / "studio", label_studio_cache, settings=settings) as server:
+        folder = describe(server, backend.url)
+        run(folder, "token", "ensure")
+        error = fails(folder, "register")
+        assert "reserved network address" in error["found"]
+        assert "ssrf" in error["command"]
+        with connect(server.url, SecretStore(folder / "secrets").read(API_TOKEN)) as studio:
+            (project,) = projects.all_projects(studio)
+            assert ml_backends.records(studio, int(project.id or 0)) == []
+
+
+def test_prewarm_goes_on_watching_what_still_waits(deployed: Path, backend: StandIn) -> None:
+    """After Ctrl-C everything is known to the backend already, and yet not done."""
+    number = run(deployed, "register")["project"]["id"]
+    run(deployed, "prewarm", str(number))
+    backend.behaviour.waiting = 2
+    backend.behaviour.seen.clear()
+    assert not run(deployed, "prewarm", str(number))["changed"]
+    assert backend.behaviour.paths().count("GET /prewarm") == 3

@@ -1,0 +1,151 @@
+"""A tunnel from open to closed, through pyngrok and a stand-in for the ngrok agent."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from samstudio.errors import SamstudioError
+from samstudio.tunnel.agent import Agent
+from samstudio.tunnel.state import read_state
+from samstudio.tunnel.watch import Watch
+
+from .conftest import AUTHTOKEN, PASSWORD, USER
+
+TOOLS = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def seen(tmp_path, monkeypatch):
+    """What the agent saw of its own start."""
+    file = tmp_path / "seen.json"
+    monkeypatch.setenv("STAND_IN_SEEN", str(file))
+    return lambda: json.loads(file.read_text())
+
+
+class Registrar:
+    """Stands for the registration with Label Studio: remembers addresses, fails when told to."""
+
+    def __init__(self):
+        self.urls, self.failing = [], False
+
+    def __call__(self, url):
+        if self.failing:
+            raise SamstudioError("Label Studio does not answer.")
+        self.urls.append(url)
+        return f"Registered {url}"
+
+
+def test_the_public_address_reaches_the_backend(stand_in_agent, start_backend, seen):
+    with Agent(stand_in_agent, AUTHTOKEN, heard=lambda line: None) as agent:
+        url = agent.open(start_backend())
+        assert agent.url() == url
+        assert httpx.get(f"{url}/health").json()["status"] == "UP"
+        assert httpx.post(f"{url}/predict", json={}).status_code == 401
+        assert httpx.post(f"{url}/predict", json={}, auth=(USER, PASSWORD)).status_code == 200
+    assert agent.url() is None
+    assert not alive(seen()["pid"])
+
+
+def test_the_authtoken_is_on_no_command_line_and_in_no_environment(stand_in_agent, start_backend, seen):
+    with Agent(stand_in_agent, AUTHTOKEN, heard=lambda line: None) as agent:
+        agent.open(start_backend())
+        started = seen()
+        assert AUTHTOKEN not in Path(f"/proc/{started['pid']}/cmdline").read_text()
+        assert AUTHTOKEN not in Path(f"/proc/{started['pid']}/environ").read_text()
+        assert started["mode"] == "0o100600"
+        assert AUTHTOKEN in Path(started["config"]).read_text()
+    assert not Path(started["config"]).parent.exists()
+
+
+def test_a_new_address_is_stored_and_registered_again(stand_in_agent, start_backend, seen, tmp_path):
+    registrar, state, said = Registrar(), tmp_path / "state" / "tunnel.json", []
+    backend = start_backend()
+    with Agent(stand_in_agent, AUTHTOKEN, heard=lambda line: None) as agent:
+        watch = Watch(agent, backend, state_file=state, say=said.append, label_studio="x", register=registrar)
+        watch.open()
+        first = read_state(state)
+        assert first.url == registrar.urls[0]
+        assert state.stat().st_mode & 0o777 == 0o644
+
+        watch.look()
+        assert registrar.urls == [first.url], "nothing changed, so nothing is registered"
+
+        os.kill(seen()["pid"], signal.SIGUSR1)
+        wait_until(lambda: agent.url() != first.url)
+        watch.look()
+        second = read_state(state)
+        assert registrar.urls == [first.url, second.url]
+        assert second.url != first.url
+
+
+def test_an_agent_that_dies_is_started_again(stand_in_agent, start_backend, seen, tmp_path):
+    registrar, state = Registrar(), tmp_path / "tunnel.json"
+    with Agent(stand_in_agent, AUTHTOKEN, heard=lambda line: None) as agent:
+        watch = Watch(agent, start_backend(), state_file=state, say=print, label_studio="x", register=registrar)
+        watch.open()
+        os.kill(seen()["pid"], signal.SIGKILL)
+        wait_until(lambda: agent.url() is None)
+        watch.look()
+        assert len(registrar.urls) == 2
+        assert httpx.get(f"{registrar.urls[-1]}/health").status_code == 200
+
+
+def test_a_label_studio_that_is_down_gets_the_address_later(stand_in_agent, start_backend, tmp_path):
+    registrar, state, said = Registrar(), tmp_path / "tunnel.json", []
+    registrar.failing = True
+    with Agent(stand_in_agent, AUTHTOKEN, heard=lambda line: None) as agent:
+        watch = Watch(agent, start_backend(), state_file=state, say=said.append, label_studio="x", register=registrar)
+        watch.open()
+        assert not read_state(state).registered
+        assert "Label Studio does not answer." in said[-1]
+        registrar.failing = False
+        watch.look()
+        assert read_state(state).registered
+
+
+def test_sigterm_ends_the_command_its_agent_and_its_state(stand_in_agent, start_backend, seen, tmp_path):
+    state = tmp_path / "tunnel.json"
+    password = tmp_path / "password"
+    password.write_text(PASSWORD)
+    password.chmod(0o600)
+    command = [
+        sys.executable, "-c", "from samstudio.tunnel.cli import app; app()", "--backend", start_backend(),
+        "--backend-user", USER, "--backend-password-file", str(password), "--agent", stand_in_agent,
+        "--state", str(state), "--interval", "0.1",
+    ]  # fmt: skip
+    environment = {**os.environ, "NGROK_AUTHTOKEN": AUTHTOKEN, "PYTHONPATH": str(TOOLS)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
+        wait_until(lambda: read_state(state) is not None or run.poll() is not None)
+        opened = read_state(state)
+        assert opened is not None, run.communicate()[0]
+        assert "NGROK_AUTHTOKEN" not in seen()["variables"]
+        run.send_signal(signal.SIGTERM)
+        output = run.communicate(timeout=20)[0]
+    assert run.returncode == 0, output
+    assert opened.url in output
+    assert "Tunnel closed." in output
+    assert AUTHTOKEN not in output
+    assert not state.exists()
+    assert not alive(seen()["pid"])
+
+
+def alive(pid):
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+
+
+def wait_until(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "timed out"
+        time.sleep(0.05)
