@@ -79,8 +79,8 @@ def find(settings: Settings) -> ModelFiles:
     checkpoint = settings.model_dir / settings.model_checkpoint
     if not checkpoint.is_file():
         raise ModelRefused(
-            f"MODEL_CHECKPOINT={settings.model_checkpoint}: there is no file {checkpoint}; put the checkpoint there, or "
-            "set MODEL_CHECKPOINT=demo for the small model that knows drawn shapes only."
+            f"MODEL_CHECKPOINT={settings.model_checkpoint}: there is no file {checkpoint}; put the checkpoint there, "
+            "or set MODEL_CHECKPOINT=demo for the small model that knows drawn shapes only."
         )
     return ModelFiles(_config(settings, checkpoint), checkpoint, demo=False)
 

@@ -10,7 +10,6 @@ import pytest
 from image_host import ImageHost
 from PIL import Image
 from running import SPLIT_CONFIG, Running, brush_mask, iou, labelled_box, labels_config, point
-
 from sam2_backend.demo.drawings import EASY, Drawing, Prompt, draw, prompts
 
 SIZE = 256
@@ -53,9 +52,7 @@ def test_a_click_returns_the_shape_that_was_drawn(
     assert np.mean(ious) > 0.8, ious
 
 
-def test_a_box_returns_the_shape_that_was_drawn(
-    demo_server: Running, drawn: list[tuple[str, Drawing, Prompt]]
-) -> None:
+def test_a_box_returns_the_shape_that_was_drawn(demo_server: Running, drawn: list[tuple[str, Drawing, Prompt]]) -> None:
     ious = []
     for image, drawing, prompt in drawn:
         x0, y0, x1, y1 = (float(number) / SIZE * 100 for number in prompt.box)
@@ -77,9 +74,7 @@ def test_memory_disk_and_fresh_encodes_give_the_same_mask(
     assert iou(stored, fresh) > 0.999
 
 
-def test_refining_clicks_do_not_lose_the_object(
-    demo_server: Running, drawn: list[tuple[str, Drawing, Prompt]]
-) -> None:
+def test_refining_clicks_do_not_lose_the_object(demo_server: Running, drawn: list[tuple[str, Drawing, Prompt]]) -> None:
     before, after = [], []
     for image, drawing, prompt in drawn:
         truth = drawing.labels == prompt.label

@@ -10,9 +10,13 @@ from hypothesis import strategies as st
 from image_host import ImageHost
 from running import SPLIT_CONFIG, Running, labels_config
 
-EXAMPLES = 250
+EXAMPLES = 100
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False) | st.text(max_size=20),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**60), 2**60)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
     max_leaves=12,
 )

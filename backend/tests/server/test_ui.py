@@ -36,7 +36,9 @@ def page(demo_server: Running) -> Iterator[playwright.Page]:
 
 def blue_pixels(page: playwright.Page) -> int:
     """Pixels of the mask layer that are not transparent."""
-    page.wait_for_function("document.getElementById('mask').complete && document.getElementById('mask').naturalWidth > 0")
+    page.wait_for_function(
+        "document.getElementById('mask').complete && document.getElementById('mask').naturalWidth > 0"
+    )
     return int(
         page.evaluate(
             """() => {
@@ -44,7 +46,8 @@ def blue_pixels(page: playwright.Page) -> int:
               const canvas = Object.assign(document.createElement('canvas'), {width: 256, height: 256});
               const context = canvas.getContext('2d');
               context.drawImage(mask, 0, 0, 256, 256);
-              return context.getImageData(0, 0, 256, 256).data.filter((value, index) => index % 4 === 3 && value > 0).length;
+              const alpha = (value, index) => index % 4 === 3 && value > 0;
+              return context.getImageData(0, 0, 256, 256).data.filter(alpha).length;
             }"""
         )
     )
