@@ -25,7 +25,6 @@ import httpx
 OFFICIAL_BASE = "https://dl.fbaipublicfiles.com/segment_anything_2"
 DEMO = Path(__file__).parent / "demo"
 
-_CHUNK = 1 << 20
 _TIMEOUT = httpx.Timeout(connect=10, read=30, write=30, pool=10)
 
 Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all if known
@@ -190,7 +189,8 @@ def _stream(client: httpx.Client, url: str, part: Path, known: Checkpoint, progr
     have = part.stat().st_size if part.exists() else 0
     if known.size is not None and have > known.size:
         have = 0
-    with client.stream("GET", url, headers={"Range": f"bytes={have}-"} if have else {}) as response:
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    with client.stream("GET", url, headers=headers) as response:
         if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
             return  # there is nothing after what we have; the digest decides
         response.raise_for_status()
@@ -206,7 +206,7 @@ def _stream(client: httpx.Client, url: str, part: Path, known: Checkpoint, progr
                 f"{part.parent} has {free / 1e6:,.0f} MB free, {known.file} needs {(total - have) / 1e6:,.0f} MB"
             )
         with part.open("ab" if have else "wb") as file:
-            for chunk in response.iter_bytes(_CHUNK):
+            for chunk in response.iter_raw():
                 file.write(chunk)
                 have += len(chunk)
                 if progress:

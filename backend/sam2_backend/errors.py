@@ -9,7 +9,7 @@ import time
 from collections import deque
 
 
-class Problem(Exception):  # noqa: N818 - what somebody is told, not a fault of the code
+class Problem(Exception):
     """An answer that is not a mask. `where` names the part of the system to look at, e.g. `fetch` or `image`."""
 
     def __init__(self, status: int, where: str, message: str, *, retry_after: int | None = None) -> None:

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import simplejpeg  # type: ignore[import-untyped]
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from .errors import Problem
 
 JPEG_MAGIC = b"\xff\xd8\xff"
 EXIF_ORIENTATION = 0x0112
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "ICO", "MPO", "AVIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "ICO", "AVIF")
 
 # The limit below is checked on the header, before any pixel is decoded; Pillow's own would only warn.
 Image.MAX_IMAGE_PIXELS = None
@@ -61,7 +61,8 @@ def decode(data: bytes, max_pixels: int) -> Upright:
     except MemoryError:
         raise Problem(507, "image", "Not enough memory to decode the image.") from None
     except Exception as error:
-        detail = " ".join(str(error).split()).replace("<_io.BytesIO object at", "<")[:120]
+        unknown = isinstance(error, UnidentifiedImageError)
+        detail = "cannot identify its format" if unknown else " ".join(str(error).split())[:120]
         raise Problem(
             422,
             "image",

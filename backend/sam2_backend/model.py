@@ -22,7 +22,7 @@ SIZE_NAMES = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}
 log = logging.getLogger(__name__)
 
 
-class ModelRefused(Exception):  # noqa: N818 - a decision, not a fault of the code
+class ModelRefused(Exception):
     """The model that was asked for cannot be served; the text says what was found, expected, and what to do."""
 
 
@@ -79,8 +79,8 @@ def find(settings: Settings) -> ModelFiles:
     checkpoint = settings.model_dir / settings.model_checkpoint
     if not checkpoint.is_file():
         raise ModelRefused(
-            f"MODEL_CHECKPOINT={settings.model_checkpoint}: there is no file {checkpoint}; put the checkpoint there, or "
-            "set MODEL_CHECKPOINT=demo for the small model that knows drawn shapes only."
+            f"MODEL_CHECKPOINT={settings.model_checkpoint}: there is no file {checkpoint}; put the checkpoint there, "
+            "or set MODEL_CHECKPOINT=demo for the small model that knows drawn shapes only."
         )
     return ModelFiles(_config(settings, checkpoint), checkpoint, demo=False)
 

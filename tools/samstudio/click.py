@@ -25,6 +25,7 @@ class Click:
     """One click's outcome. `milliseconds` is the whole way: Label Studio, backend, and back."""
 
     image: str
+    task: int
     shape: str
     iou: float
     milliseconds: float
@@ -104,7 +105,7 @@ def _click(
     answer = interactive(studio, record, task, context)
     elapsed = (time.perf_counter() - started) * 1000
     drawn = samples.mask(shape)
-    return Click(file, shape.label, round(samples.iou(decoded(answer, drawn.shape), drawn), 4), round(elapsed, 1))
+    return Click(file, task, shape.label, round(samples.iou(decoded(answer, drawn.shape), drawn), 4), round(elapsed, 1))
 
 
 def keypoint(

@@ -24,10 +24,10 @@ Progress = Callable[[int, int, int, float], None]
 def prewarm(
     studio: LabelStudio, backend: Backend, project: int, *, progress: Progress, poll_seconds: float = POLL_SECONDS
 ) -> dict[str, Any]:
-    """Hand every task of a project to the backend, then wait until it is done.
+    """Hand every task of a project to the backend, then wait until nothing of the project waits any more.
 
     Returns:
-        `changed`, `accepted`, `already` (were embedded before), `done`, `failed`, `errors`.
+        `changed`, `accepted`, `already` (embedded or waiting before), `failed`, `errors`.
 
     Raises:
         SamstudioError: Label Studio or the backend refused or went away.
@@ -38,14 +38,17 @@ def prewarm(
         answer = backend.prewarm(project, label_config, batch)
         accepted += answer["accepted"]
         already += answer["already"]
-    if not accepted:
-        return {"changed": False, "accepted": 0, "already": already, "done": already, "failed": 0, "errors": []}
     while True:
         state = backend.prewarm_progress(project)
         progress(state["done"], state["total"], state["failed"], state["rate"])
         if state["done"] + state["failed"] >= state["total"]:
-            return {"changed": True, "accepted": accepted, "already": already,
-                    **{name: state[name] for name in ("done", "failed", "errors")}}  # fmt: skip
+            return {
+                "changed": accepted > 0,
+                "accepted": accepted,
+                "already": already,
+                "failed": state["failed"],
+                "errors": state["errors"],
+            }
         time.sleep(poll_seconds)
 
 

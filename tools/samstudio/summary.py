@@ -53,7 +53,7 @@ def compose(
             "password_file": str(deployment.secrets_dir / ADMIN_PASSWORD),
         },
         "backend": {
-            "model": status["model"]["config"],
+            "model": status["model"]["checkpoint"],
             "device": status["engine"]["device"],
             "demo": status["model"]["demo"],
         },

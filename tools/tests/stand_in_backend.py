@@ -41,6 +41,8 @@ class Behaviour:
     seen: list[tuple[str, str, Any]] = field(default_factory=list)
     #: task ids embedded, by project
     embedded: dict[int, set[int]] = field(default_factory=dict)
+    #: images still to embed; each look at the progress finds one fewer
+    waiting: int = 0
 
     def paths(self) -> list[str]:
         return [f"{method} {path}" for method, path, _ in self.seen]
@@ -136,8 +138,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _prewarm(self, asked: Any, query: dict[str, list[str]]) -> tuple[int, Any]:
         if asked is None:
-            done = len(self.behaviour.embedded.get(int(query["project"][0]), set()))
-            return 200, {"total": done, "done": done, "failed": 0, "rate": 1.0, "errors": []}
+            total, waiting = len(self.behaviour.embedded.get(int(query["project"][0]), set())), self.behaviour.waiting
+            self.behaviour.waiting = max(waiting - 1, 0)
+            return 200, {"total": total, "done": total - waiting, "failed": 0, "rate": 1.0, "errors": []}
         known = self.behaviour.embedded.setdefault(int(asked["project"]), set())
         new = {task["id"] for task in asked["tasks"]} - known
         known |= new

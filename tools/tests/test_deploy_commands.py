@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 import pytest
 from rich.console import Console
-from samstudio import samples, summary
+from samstudio import configs, samples, summary
 from samstudio.labelstudio import LabelStudio, connect, ml_backends, projects, tokens
+from samstudio.labelstudio.session import sign_in
 from samstudio.secret_store import API_TOKEN, SecretStore
 
 from tools.tests.commands import fails, run
@@ -200,3 +201,38 @@ def test_imports_are_announced_with_basic_auth(ready: Path, server: RunningLabel
     run(ready, "register")
     announced = [body for method, path, body in backend.behaviour.seen if path == "/webhook"]
     assert any(body["action"] == "TASKS_CREATED" for body in announced)
+
+
+def test_a_legacy_token_serves_as_well(
+    ready: Path, server: RunningLabelStudio, backend: StandIn, tmp_path: Path
+) -> None:
+    with sign_in(server.url, server.email, server.password) as session:
+        switches = {"api_tokens_enabled": True, "legacy_api_tokens_enabled": True}
+        session.post("/api/jwt/settings", json=switches).raise_for_status()
+        legacy = session.get("/api/current-user/token").raise_for_status().json()["token"]
+        file = tmp_path / "token"
+        file.touch(mode=0o600)
+        file.write_text(legacy)
+        assert tokens.verify(server.url, legacy).kind == "legacy"
+        assert run(ready, "register", "--token-file", str(file))["project"]["ml_backend"]["state"] == "CO"
+        assert run(ready, "click", "--token-file", str(file))["iou"]["min"] == 1.0
+        session.post("/api/jwt/settings", json={**switches, "legacy_api_tokens_enabled": False}).raise_for_status()
+    error = fails(ready, "click", "--token-file", str(file))
+    assert (error["link"], error["command"]) == ("token", "samstudio token ensure")
+
+
+def test_all_projects_are_connected_and_their_configs_left_alone(
+    ready: Path, server: RunningLabelStudio, studio: LabelStudio, backend: StandIn
+) -> None:
+    config = configs.read("tutorial")
+    number = int(projects.create(studio, "another", config).id or 0)
+    result = run(ready, "register", "--all")
+    assert {project["ml_backend"]["state"] for project in result["projects"]} == {"CO"}
+    assert len(result["projects"]) == len(projects.all_projects(studio))
+    assert (projects.by_id(studio, number).label_config or "").strip() == config.strip()
+    assert not run(ready, "register", "--all")["changed"]
+
+
+def test_the_tutorials_config_clicks_as_well(ready: Path, server: RunningLabelStudio, backend: StandIn) -> None:
+    run(ready, "register", "--config-name", "tutorial")
+    assert run(ready, "click")["iou"]["min"] == 1.0

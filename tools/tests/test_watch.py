@@ -83,3 +83,13 @@ def test_a_guard_that_is_half_open_leaves_no_half_record(
         with connect(server.url, SecretStore(folder / "secrets").read(API_TOKEN)) as studio:
             (project,) = projects.all_projects(studio)
             assert ml_backends.records(studio, int(project.id or 0)) == []
+
+
+def test_prewarm_goes_on_watching_what_still_waits(deployed: Path, backend: StandIn) -> None:
+    """After Ctrl-C everything is known to the backend already, and yet not done."""
+    number = run(deployed, "register")["project"]["id"]
+    run(deployed, "prewarm", str(number))
+    backend.behaviour.waiting = 2
+    backend.behaviour.seen.clear()
+    assert not run(deployed, "prewarm", str(number))["changed"]
+    assert backend.behaviour.paths().count("GET /prewarm") == 3

@@ -65,6 +65,8 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _convert_into(folder: Path, config: Path, checkpoint: Path) -> None:
+    for remains in folder.parent.glob(f".{folder.name}.*"):  # of a conversion that was killed
+        shutil.rmtree(remains)
     log.info("converting %s for OpenVINO (once; half a minute for tiny, minutes for large)", checkpoint.name)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
         made = Path(temporary) / "model"

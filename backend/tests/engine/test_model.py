@@ -46,6 +46,7 @@ def test_torch_engine_in_float32(size: str, make_model: Callable[..., SAM2Base],
         prior = reference.candidates(expected, cases(None)[0][1]).logits[2] * 30
         for _, prompt in cases(prior):
             assert_equal_masks(engine.candidates(prepared, prompt), reference.candidates(expected, prompt))
+        for _, prompt in cases(prior)[-2:]:
             for multimask in (True, False):
                 asked = Prompt(prompt.points, prompt.labels, prompt.logits, multimask)
                 answer, right = engine.decode(prepared, asked), reference.decode(expected, asked)

@@ -78,9 +78,7 @@ def test_basic_auth_guards_all_but_health(start_server: StartServer, tmp_path: P
     assert server.post("/predict", {"tasks": [], "params": {}}).status_code == 200
 
 
-def test_health_says_loading_and_a_click_waits_for_the_model(
-    start_server: StartServer, image_host: ImageHost
-) -> None:
+def test_health_says_loading_and_a_click_waits_for_the_model(start_server: StartServer, image_host: ImageHost) -> None:
     server = start_server("0", "slowly", wait=False)
     server.wait_listening()
     answer = server.get("/health")

@@ -12,7 +12,6 @@ import numpy as np
 from image_host import ImageHost, picture
 from PIL import Image
 from running import SPLIT_CONFIG, Running, brush_mask, iou, point, predict_body
-
 from sam2_backend.demo.drawings import EASY, draw, prompts
 
 ANNOTATORS = 8

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-
 from sam2_backend.errors import Problem
 from sam2_backend.images import decode
 
@@ -57,13 +56,10 @@ def test_exif_orientation_as_the_editor_shows_it(orientation: int, kind: str) ->
     assert np.array_equal(decode(data, LIMIT).pixels, expected)
 
 
-@pytest.mark.parametrize("mode", ["L", "1", "P", "CMYK", "YCbCr", "LAB", "HSV"])
+@pytest.mark.parametrize("mode", ["L", "1", "P", "CMYK", "YCbCr", "LAB"])
 def test_colour_modes(mode: str) -> None:
     source = Image.fromarray(gradient()).convert(mode)
     kind = "PNG" if mode in ("L", "1", "P") else "TIFF"
-    if mode == "HSV":
-        pytest.raises(OSError, saved, source, kind)
-        return
     decoded = decode(saved(source, kind), LIMIT).pixels
     assert decoded.shape == (40, 60, 3)
     assert np.abs(decoded.astype(int) - np.asarray(source.convert("RGB"), int)).mean() < 3
@@ -131,6 +127,7 @@ def test_what_is_no_image_is_refused(data: bytes) -> None:
         decode(data, LIMIT)
     assert caught.value.status == 422
     assert "0x" not in caught.value.message
+    assert any(word in caught.value.message.lower() for word in ("identify", "truncated", "broken", "not enough"))
 
 
 def test_a_bomb_is_refused_by_its_header() -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-import testinfra
-from testinfra.host import Host
+import testinfra  # type: ignore[import-untyped]
+from testinfra.host import Host  # type: ignore[import-untyped]
 
 
 @pytest.fixture

@@ -113,6 +113,7 @@ def _bar() -> Progress:
 
 
 def _show_prewarmed(result: dict[str, Any]) -> None:
-    out.print(f"{result['done']} images embedded, {result['already']} of them before; {result['failed']} failed")
+    accepted, already, failed = result["accepted"], result["already"], result["failed"]
+    out.print(f"{accepted - failed} images embedded, {already} known before, {failed} failed")
     for error in result["errors"]:
         out.print(f"  [red]{escape(str(error))}[/]")
