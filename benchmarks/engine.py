@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import os
 import platform
 import statistics
 import tempfile
@@ -63,20 +64,21 @@ def main() -> None:
         cache_dir=options.cache_dir,
     )
     reference = ReferenceEngine(build_model(config, checkpoint))
+    load = os.getloadavg()[0]
     times = measure(engine, reference, options.rounds, options.clicks)
     info = engine.info
     print(
         f"{config.name}, {'random weights' if options.checkpoint is None else checkpoint.name};"
         f" ours: {info.name} {info.precision} on {info.device}; reference: PyTorch {torch.__version__} fp32 eager;"
-        f" {platform.machine()}, {torch.get_num_threads()} threads, {options.rounds} interleaved rounds, medians\n"
+        f" {platform.machine()}, {torch.get_num_threads()} threads, {options.rounds} interleaved rounds, medians;"
+        f" load average before {load:.1f}\n"
     )
     print("| step | reference ms | ours ms | ratio |\n|---|---|---|---|")
     for step in times["ours"]:
         ours = statistics.median(times["ours"][step]) * 1e3
         theirs = statistics.median(times["reference"][step]) * 1e3 if step in times["reference"] else None
-        print(
-            f"| {step} | {f'{theirs:.1f}' if theirs else '-'} | {ours:.1f} | {f'{theirs / ours:.1f}x' if theirs else '-'} |"
-        )
+        compared = (f"{theirs:.1f}", f"{theirs / ours:.1f}x") if theirs else ("-", "-")
+        print(f"| {step} | {compared[0]} | {ours:.1f} | {compared[1]} |")
 
 
 def brush(decoded: Decoded, height: int, width: int) -> bytes:
