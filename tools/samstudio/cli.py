@@ -41,7 +41,7 @@ def options(
     context: typer.Context,
     config_dir: Annotated[
         Path | None,
-        typer.Option(envvar=CONFIG_DIR_VARIABLE, help=f"Where deployment.yml is. [default: {DEFAULT_CONFIG_DIR}]"),
+        typer.Option(envvar=CONFIG_DIR_VARIABLE, help=f"Where deployment.yml is. Default: {DEFAULT_CONFIG_DIR}."),
     ] = None,
     _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:

@@ -117,7 +117,7 @@ def test_the_display_shows_changes_messages_failures_and_the_recap(clone: Path) 
     assert ran.returncode == 2
     assert "A play" in lines
     assert any(line.startswith("  changed Loud  [localhost]") for line in lines)
-    assert not any("Quiet" in line for line in lines)
+    assert not any("changed Quiet" in line for line in lines)
     assert lines.index("another") == lines.index("one line") + 1
     assert any("TASK [Wrong]" in line for line in lines)
     assert any("changed=2" in line and "failed=1" in line for line in lines)

@@ -95,6 +95,10 @@ def test_the_report_says_what_is_refused_and_what_to_set() -> None:
     assert report["addresses"] == [{"address": "172.30.9.20", "blocked_by": ["172.16.0.0/12"]}]
     mended = ssrf.DeployedGuard("1.23.2", ssrf.KNOWN, report["wanted"])
     assert guard.report(mended, ["172.30.9.20"])["addresses"][0]["blocked_by"] == []
+    assert guard.report(mended, ["172.30.9.20"])["narrow"]
+    assert not guard.report(mended, ["172.30.9.21"])["narrow"]
+    broad = ssrf.DeployedGuard("1.23.2", ssrf.KNOWN, ssrf.broad_environment())
+    assert not guard.report(broad, ["172.30.9.20"])["narrow"]
 
 
 def test_ansibles_own_python_needs_nothing_else(tmp_path: Path) -> None:

@@ -34,7 +34,6 @@ from .evaluate import evaluate
 
 LOG = logging.getLogger(__name__)
 
-WARM_UP = 150  # steps
 AVERAGE_DECAY = 0.997
 RAMP = 30_000  # drawings until --easy has faded into the full difficulty
 
@@ -139,7 +138,7 @@ def learning_rate(step: int, progress: float, options: argparse.Namespace) -> fl
     """Warm up over the first steps, then follow a cosine over the stage's time (0 to 1)."""
     fall = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
     low, high = float(options.final_lr), float(options.lr)
-    return min(1.0, (step + 1) / WARM_UP) * (low + (high - low) * fall)
+    return min(1.0, (step + 1) / options.warm_up) * (low + (high - low) * fall)
 
 
 def save_checkpoint(model: SAM2Base, path: Path) -> None:
@@ -230,6 +229,7 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=4, help="prompts per drawing")
     parser.add_argument("--lr", type=float, default=5e-4)
     parser.add_argument("--final-lr", type=float, default=2e-5)
+    parser.add_argument("--warm-up", type=int, default=150, help="steps to the full rate")
     parser.add_argument("--easy", action="store_true", help="begin with few, large shapes")
     parser.add_argument("--boxes", type=float, default=0.4, help="share of steps begun by a box")
     parser.add_argument("--corrections", type=float, default=0.0, help="share of corrected steps")

@@ -37,7 +37,7 @@ def test_label_studio_is_healthy(host: Any) -> None:
 
 
 def test_backend_is_healthy_as_label_studio_sees_it(host: Any) -> None:
-    seen = host.check_output(f"docker exec label-studio python3 -c \"{FETCH % 'http://sam2-backend:9090/health'}\"")
+    seen = host.check_output(f"docker exec label-studio python3 -c \"{FETCH % 'http://sam2-backend.internal:9090/health'}\"")
     assert json.loads(seen)["status"] == "UP"
 
 

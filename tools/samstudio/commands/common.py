@@ -18,15 +18,15 @@ from samstudio.secret_store import API_TOKEN, BACKEND_PASSWORD, SecretStore
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Check = Annotated[bool, typer.Option("--check", help="Change nothing; say whether something would change.")]
-LabelStudioUrl = Annotated[str, typer.Option("--label-studio-url", metavar="URL", help="[default: deployment.yml]")]
+LabelStudioUrl = Annotated[str, typer.Option("--label-studio-url", metavar="URL", help="Default: deployment.yml.")]
 BackendUrl = Annotated[str, typer.Option("--backend-url", metavar="URL", help="The backend as Label Studio sees it.")]
-ProjectId = Annotated[int | None, typer.Option("--project", metavar="ID", help="[default: the quick start's project]")]
+ProjectId = Annotated[int | None, typer.Option("--project", metavar="ID", help="Default: the quick start's project.")]
 TokenFile = Annotated[
     Path | None,
     typer.Option(
         "--token-file",
         metavar="FILE",
-        help="A file with the API token. [default: $LABEL_STUDIO_API_KEY, or the secret]",
+        help="A file with the API token. Default: $LABEL_STUDIO_API_KEY, or the secret.",
     ),
 ]
 

@@ -41,7 +41,7 @@ def _say(text: str) -> None:
 @samples_app.command("draw")
 def samples_draw(
     context: typer.Context,
-    folder: Annotated[Path | None, typer.Option("--dir", help="[default: samples in the images folder]")] = None,
+    folder: Annotated[Path | None, typer.Option("--dir", help="Default: samples in the images folder.")] = None,
     as_json: AsJson = False,
     check: Check = False,
 ) -> None:
@@ -77,7 +77,7 @@ def register(
     token_file: TokenFile = None,
     password_file: Annotated[
         Path | None,
-        typer.Option(help="A file with the backend's basic auth password. [default: $BASIC_AUTH_PASS, or the secret]"),
+        typer.Option(help="A file with the backend's basic auth password. Default: $BASIC_AUTH_PASS, or the secret."),
     ] = None,
     as_json: AsJson = False,
     check: Check = False,
@@ -175,9 +175,9 @@ def _show_clicks(result: dict[str, Any]) -> None:
 @ssrf_app.command("show")
 def ssrf_show(
     context: typer.Context,
-    container: Annotated[str, typer.Option(help="Label Studio's container. [default: deployment.yml]")] = "",
+    container: Annotated[str, typer.Option(help="Label Studio's container. Default: deployment.yml.")] = "",
     python: Annotated[Path | None, typer.Option(help="Label Studio's Python, when it has no container.")] = None,
-    address: Annotated[list[str] | None, typer.Option(help="A backend's address. [default: deployment.yml]")] = None,
+    address: Annotated[list[str] | None, typer.Option(help="A backend's address. Default: deployment.yml.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Read the banned list from the Label Studio that runs, and compare it with the known one."""
@@ -198,5 +198,9 @@ def _show_guard(result: dict[str, Any]) -> None:
     for each in result["addresses"]:
         refused = ", ".join(each["blocked_by"])
         out.print(f"  {each['address']}: " + (f"[red]refused by {refused}[/]" if refused else "[green]reachable[/]"))
+    if result["narrow"]:
+        out.print("open to exactly these addresses")
+        return
+    out.print("not open to exactly these addresses; for that, set in Label Studio's environment:")
     for name, value in result["wanted"].items():
         out.print(f"{name}={value}", soft_wrap=True)

@@ -8,13 +8,13 @@ from __future__ import annotations
 from samstudio.doctor.cause import Cause
 from samstudio.tunnel.failures import FAILURES as TUNNEL
 
-REGISTER = "samstudio register --backend-url {wanted}"
+REGISTER = "samstudio register --backend-url {backend_url}"
 
 # --- settings: URLs as they are written down -------------------------------------------------------------------------
 URL_WITHOUT_SCHEME = Cause(
     "url-without-scheme", "settings",
     ("gethostbyname() argument 1 must be str, bytes or bytearray, not None", "No scheme supplied",
-     "No connection adapters were found for '{url}"),
+     "No connection adapters were found for '…:9090/health'"),
     "{url} has no scheme; Label Studio takes it for a URL without a host.",
     REGISTER, mends=True,
 )  # fmt: skip
@@ -28,6 +28,12 @@ LOCALHOST_IN_CONTAINER = Cause(
     ("Can't connect to ML backend http://localhost:9090…Connection refused",),
     "{url} is used inside the container {container}, where {host} is that container and not this machine.",
     REGISTER, mends=True,
+)  # fmt: skip
+
+NAME_WITHOUT_DOT = Cause(
+    "name-without-dot", "settings", ("Enter a valid URL.",),
+    "{host} in {url} has no dot; Label Studio connects to it, but refuses the webhook that belongs to the connection.",
+    "give the backend a name with a dot on the container network (sam2-backend.internal), or use its address",
 )  # fmt: skip
 
 # --- engine and containers -------------------------------------------------------------------------------------------
@@ -188,12 +194,12 @@ HOST_WITHOUT_SCHEME = Cause(
     "host-without-scheme", "label-studio-host",
     ("LABEL_STUDIO_HOST variable found in environment, but it must start with http:// or https://",),
     "LABEL_STUDIO_HOST={host} has no scheme, so Label Studio ignores it and tells backends http://localhost.",
-    "set LABEL_STUDIO_HOST={wanted_host} and restart Label Studio",
+    "set LABEL_STUDIO_HOST={label_studio_url} and restart Label Studio",
 )  # fmt: skip
 HOST_WRONG = Cause(
     "host-wrong", "label-studio-host", (),
     "LABEL_STUDIO_HOST={host} does not lead to this Label Studio ({reason}); images and links get that address.",
-    "set LABEL_STUDIO_HOST={wanted_host} and restart Label Studio",
+    "set LABEL_STUDIO_HOST={label_studio_url} and restart Label Studio",
 )  # fmt: skip
 
 # --- token -----------------------------------------------------------------------------------------------------------
@@ -275,12 +281,12 @@ RECORD_MISSING = Cause(
 )  # fmt: skip
 RECORD_URL_WRONG = Cause(
     "record-url-wrong", "ml-record", (),
-    "Label Studio is told to find the backend at {url}; it is at {wanted}.",
+    "Label Studio is told to find the backend at {url}; it is at {backend_url}.",
     REGISTER, mends=True,
 )  # fmt: skip
 RECORD_TUNNEL_STALE = Cause(
     "record-tunnel-stale", "ml-record", ("ERR_NGROK_3200", "ERR_NGROK_3004"),
-    "Label Studio uses a former address of the tunnel, {url}; now it is {wanted}.",
+    "Label Studio uses a former address of the tunnel, {url}; now it is {backend_url}.",
     REGISTER, mends=True,
 )  # fmt: skip
 RECORD_DISCONNECTED = Cause(
@@ -319,7 +325,7 @@ IMAGE_RELATIVE = Cause(
     ("No connection adapters were found for", "whose address is not known: set LABEL_STUDIO_URL",
      "Invalid URL '/data/…No scheme supplied", "is neither a URL nor a Label Studio path"),
     "The task's image address has no host, and the backend does not know Label Studio's.",
-    "set LABEL_STUDIO_URL={studio_internal} (scheme included) for the backend and restart it",
+    "set LABEL_STUDIO_URL={label_studio_url} (scheme included) for the backend and restart it",
 )  # fmt: skip
 IMAGE_LOCAL_FILE = Cause(
     "image-local-files", "image",
@@ -334,14 +340,14 @@ IMAGE_MISSING = Cause(
     ("404 Client Error: Not Found for url: …/data/upload/", "Label Studio has no image at",
      "500 Server Error: …/data/upload/", "404 Client Error"),
     "There is no such image on the server the backend asks: a deleted upload, or LABEL_STUDIO_URL of another server.",
-    "open the task in Label Studio; compare LABEL_STUDIO_URL of the backend with {studio_internal}",
+    "open the task in Label Studio; compare LABEL_STUDIO_URL of the backend with {label_studio_url}",
 )  # fmt: skip
 IMAGE_UNREACHABLE = Cause(
     "image-host-unreachable", "image",
     ("Cannot connect to Label Studio at", "Cannot connect to The image host", "did not deliver the image within",
      "Failed to establish a new connection", "Max retries exceeded with url"),
     "The backend cannot connect to where the image lies: localhost inside a container, a wrong port, or a firewall.",
-    "set LABEL_STUDIO_URL={studio_internal} for the backend and restart it",
+    "set LABEL_STUDIO_URL={label_studio_url} for the backend and restart it",
 )  # fmt: skip
 IMAGE_FAILED = Cause(
     "image-failed", "image", (),
@@ -390,7 +396,7 @@ GPU_UNUSED = Cause(
 )  # fmt: skip
 
 CAUSES: tuple[Cause, ...] = (
-    URL_WITHOUT_SCHEME, URL_UNUSABLE, LOCALHOST_IN_CONTAINER,
+    URL_WITHOUT_SCHEME, URL_UNUSABLE, LOCALHOST_IN_CONTAINER, NAME_WITHOUT_DOT,
     ENGINE_DOWN, ENGINE_FORBIDDEN, CONTAINER_MISSING, CONTAINER_STOPPED, CONTAINER_UNHEALTHY,
     PROXY, HTTPS_TO_HTTP, NAME_UNKNOWN, DROPPED, BACKEND_REFUSED,
     BACKEND_LOADING, CUDA_MISSING, DRIVER_OLD, CHECKPOINT_MISSING, GPU_MEMORY, BACKEND_FAILED, NOT_A_BACKEND,

@@ -18,7 +18,7 @@ HEAD = """\
 ```
 samstudio doctor                                                    # on a deployed host
 samstudio doctor --label-studio URL --backend URL --token-file FILE # without containers, or for a pair elsewhere
-samstudio doctor --fix                                              # mends what is marked "mended by --fix"
+samstudio doctor --fix                                              # mends what is marked "--fix does it"
 ```
 
 Exit code 0: every link holds (there may be warnings); 1: a link is broken; 2: the command line is wrong; 3: nothing
@@ -38,12 +38,15 @@ def page() -> str:
 
 def _section(cause: Cause) -> str:
     why, fix = cause.told({})
-    seen = "".join(f"\n    {text}" for text in cause.texts)
-    lines = [f"### {cause.id}\n"]
-    if seen:
-        lines.append(f"What you see:\n{seen}\n")
-    lines += [f"Cause: {why}\n", f"Fix: `{fix}`" + (" (mended by --fix)" if cause.mends else "") + "\n"]
-    return "\n".join(lines)
+    parts = [f"### {cause.id}\n"]
+    if cause.texts:
+        parts.append("What you see (… stands for anything):\n\n" + _verbatim(*cause.texts))
+    parts += [f"Cause: {why}\n", f"Fix{' (--fix does it)' if cause.mends else ''}:\n\n" + _verbatim(fix)]
+    return "\n".join(parts)
+
+
+def _verbatim(*lines: str) -> str:
+    return "".join(f"    {line}\n" for line in lines)
 
 
 if __name__ == "__main__":

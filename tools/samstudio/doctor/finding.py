@@ -27,7 +27,7 @@ class Finding:
     fix: str = ""
 
 
-class Blame(Exception):  # noqa: N818 - a verdict, not an error
+class Blame(Exception):
     """Raised by a check that found a cause; ``facts`` fill its placeholders."""
 
     def __init__(self, cause: Cause, evidence: object, *, status: Status = Status.FAIL, **facts: object) -> None:
@@ -38,5 +38,5 @@ class Blame(Exception):  # noqa: N818 - a verdict, not an error
         self.facts = facts
 
 
-class Skip(Exception):  # noqa: N818
+class Skip(Exception):
     """Raised by a check that has nothing to look at here; says why."""

@@ -68,15 +68,14 @@ class Examination:
         """What fills placeholders unless a check knows better."""
         place = urlsplit(self.patient.wanted)
         known: dict[str, object] = {
-            "wanted": self.patient.wanted,
+            "backend_url": self.patient.wanted,
             "url": self.patient.backend,
             "host": place.hostname,
             "port": place.port,
             "who": "Label Studio",
             "container": self.patient.backend_container,
             "studio_container": self.patient.studio_container,
-            "studio_internal": self.patient.studio_internal,
-            "wanted_host": self.patient.label_studio,
+            "label_studio_url": self.patient.studio_internal,
             "project": self.project.id if self.project is not None else self.patient.project,
         }
         return {name: value for name, value in known.items() if value not in (None, "")}

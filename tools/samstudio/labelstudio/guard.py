@@ -38,6 +38,8 @@ def read(*, container: str = "", python: Path | None = None) -> ssrf.DeployedGua
 def report(deployed: ssrf.DeployedGuard, addresses: Sequence[str]) -> dict[str, Any]:
     """What a deployed guard refuses of some addresses, how its list differs, and what its settings should be.
 
+    `narrow` says whether it is open to exactly those addresses.
+
     Raises:
         SamstudioError: an address is none.
     """
@@ -58,4 +60,7 @@ def report(deployed: ssrf.DeployedGuard, addresses: Sequence[str]) -> dict[str, 
         "guards_webhooks": deployed.guards_webhooks,
         "addresses": blocked,
         "wanted": wanted,
+        "narrow": not ssrf.compare(wanted["USER_ADDITIONAL_BANNED_SUBNETS"].split(","), deployed.effective)
+        and deployed.guards_ml
+        and deployed.guards_webhooks,
     }

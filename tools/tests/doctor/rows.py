@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 
 import httpx
+import pytest
+from label_studio_sdk.core.api_error import ApiError
 from samstudio.tunnel.state import TunnelState
 
 from tools.tests.doctor.bench import Bench
@@ -91,6 +93,13 @@ def record_without_a_host(bench):
 @row("name-unknown", "network")
 def a_name_that_only_one_side_resolves(bench):
     bench.tell(backend="http://sam2-backend.invalid:9090")
+
+
+@row("name-without-dot", "settings")
+def a_name_without_a_dot(bench):
+    bench.tell(wanted="http://sam2-backend:9090")
+    with pytest.raises(ApiError, match="Enter a valid URL"):
+        bench.studio.connection.sdk.webhooks.create(project=bench.project, url="http://sam2-backend:9090/webhook")
 
 
 # 3. Both SSRF guards

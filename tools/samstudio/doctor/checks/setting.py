@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from samstudio.addresses import normalise
-from samstudio.doctor.causes import LOCALHOST_IN_CONTAINER, URL_UNUSABLE
+from samstudio.doctor.causes import LOCALHOST_IN_CONTAINER, NAME_WITHOUT_DOT, URL_UNUSABLE
 from samstudio.doctor.finding import Blame
 from samstudio.doctor.patient import Examination
 
@@ -22,4 +22,7 @@ def settings(x: Examination) -> str:
             raise Blame(
                 LOCALHOST_IN_CONTAINER, f"deployment.yml: {url}", url=url, host=address.host, container=container
             )
+    host = normalise(patient.wanted).host
+    if not {".", ":"} & set(host) and host != "localhost":
+        raise Blame(NAME_WITHOUT_DOT, patient.wanted, url=patient.wanted, host=host)
     return f"Label Studio {patient.label_studio}, backend {patient.backend}"

@@ -78,13 +78,19 @@ def label_studio_host(x: Examination) -> str:
     if not host:
         return "not set; Label Studio takes the address that a browser uses"
     if not host.startswith(("http://", "https://")):
-        raise Blame(HOST_WITHOUT_SCHEME, f"LABEL_STUDIO_HOST={host}", status=Status.WARN, host=host)
+        raise Blame(HOST_WITHOUT_SCHEME, f"LABEL_STUDIO_HOST={host}", status=Status.WARN, host=host, **_right(x))
     if host.rstrip("/") in (x.patient.studio_internal, x.patient.label_studio):
         return host
     reason = _astray(host.rstrip("/"))
     if reason:
-        raise Blame(HOST_WRONG, f"LABEL_STUDIO_HOST={host}: {reason}", status=Status.WARN, host=host, reason=reason)
+        raise Blame(
+            HOST_WRONG, f"LABEL_STUDIO_HOST={host}: {reason}", status=Status.WARN, host=host, reason=reason, **_right(x)
+        )
     return host
+
+
+def _right(x: Examination) -> dict[str, Any]:
+    return {"label_studio_url": x.patient.label_studio}
 
 
 def _astray(host: str) -> str:
