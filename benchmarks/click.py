@@ -2,9 +2,10 @@
 
     python benchmarks/click.py --config configs/sam2.1/sam2.1_hiera_t.yaml --checkpoint sam2.1_hiera_tiny.pt
 
-Without `--checkpoint` the weights are random: times are the same, masks mean nothing. The plain path is what upstream's example
-backend does for every click: open the file, encode the image, decode, upsample, `mask2rle`, `json.dumps`; in one process, without
-HTTP. Ours is a real server process asked over HTTP; images are local files, so that no network is in it.
+Without `--checkpoint` the weights are random: times are the same, masks mean nothing. The plain path is what upstream's
+example backend does for every click: open the file, encode the image, decode, upsample, `mask2rle`, `json.dumps`; in
+one process, without HTTP. Ours is a real server process asked over HTTP; images are local files, so that no network is
+in it.
 """
 
 from __future__ import annotations
@@ -29,12 +30,11 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "backend" / "tests" / "server"), str(ROOT / "backend")]
 
-from running import SPLIT_CONFIG, Running, point, predict_body
-
-from sam2_backend.engine.base import POSITIVE, Prompt
-from sam2_backend.engine.build import build_model
-from sam2_backend.engine.reference import ReferenceEngine
-from sam2_backend.engine.select import config_path
+from running import SPLIT_CONFIG, Running, point, predict_body  # noqa: E402
+from sam2_backend.engine.base import POSITIVE, Prompt  # noqa: E402
+from sam2_backend.engine.build import build_model  # noqa: E402
+from sam2_backend.engine.reference import ReferenceEngine  # noqa: E402
+from sam2_backend.engine.select import config_path  # noqa: E402
 
 
 def photograph(width: int, height: int, seed: int) -> bytes:
@@ -59,7 +59,7 @@ def milliseconds(action: Callable[[int], object], times: int) -> list[float]:
 
 
 def plain_click(engine: ReferenceEngine, path: Path) -> str:
-    image = np.asarray(Image.open(path).convert("RGB"))
+    image = np.array(Image.open(path).convert("RGB"))
     prepared = engine.encode(image)
     prompt = Prompt(np.array([[0.5, 0.5]], np.float32), np.array([POSITIVE], np.int32))
     decoded = engine.decode(prepared, prompt)
@@ -106,7 +106,7 @@ def run(asked: Any, folder: Path) -> None:
         server.wait_ready()
         status = server.get("/status").json()
         print(f"{status['engine']}, {asked.config}, {'random weights' if not asked.checkpoint else checkpoint.name}\n")
-        print("| image | plain PyTorch ms | warm ms (p95) | ratio | cold ms (p95) | ratio | /health p99 ms while encoding |")
+        print("| image | plain PyTorch ms | warm ms (p95) | ratio | cold ms (p95) | ratio | /health p99 ms, encoding |")
         print("|---|---|---|---|---|---|---|")
         engine = ReferenceEngine(model)
         for size in asked.sizes:
@@ -138,7 +138,8 @@ def measure(asked: Any, server: Running, engine: ReferenceEngine, images: Path, 
     health = health_while_encoding(server, images, size)
     median = statistics.median
     print(
-        f"| {size} | {median(plain):.0f} | {median(warm):.1f} ({p(warm, 95):.1f}) | {median(plain) / median(warm):.0f}x "
+        f"| {size} | {median(plain):.0f} "
+        f"| {median(warm):.1f} ({p(warm, 95):.1f}) | {median(plain) / median(warm):.0f}x "
         f"| {median(cold):.0f} ({p(cold, 95):.0f}) | {median(plain) / median(cold):.1f}x | {health:.1f} |",
         flush=True,
     )

@@ -1,9 +1,9 @@
-"""Mixed traffic for a while: annotators click, projects are prewarmed, bad requests come in, the server is killed once, the disk
-cache is damaged once. Ends with an error unless no mask was wrong and memory stayed flat.
+"""Mixed traffic for a while: annotators click, projects are prewarmed, bad requests come in, the server is killed once,
+the disk cache is damaged once. Ends with an error unless no mask was wrong and memory stayed flat.
 
     python benchmarks/soak.py --minutes 30
 
-Served is the demo model on drawings; every answer is compared with the mask that a quiet server gave for the same click.
+Served is the demo model on drawings; every answer is compared with what a quiet server gave for the same click.
 """
 
 from __future__ import annotations
@@ -27,9 +27,8 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "backend" / "tests" / "server"), str(ROOT / "backend")]
 
-from running import SPLIT_CONFIG, Running, brush_mask, iou, point, predict_body
-
-from sam2_backend.demo.drawings import EASY, draw, prompts
+from running import SPLIT_CONFIG, Running, brush_mask, iou, point, predict_body  # noqa: E402
+from sam2_backend.demo.drawings import EASY, draw, prompts  # noqa: E402
 
 SIDE = 256
 IMAGES = 60
@@ -146,7 +145,9 @@ class Soak:
     def misbehave(self) -> None:
         order = random.Random(7)
         while time.monotonic() < self.end:
-            body = order.choice([b"{", b"[]", b"\xff" * 1000, b'{"tasks": [{}], "params": {"context": {"result": [1]}}}'])
+            body = order.choice(
+                [b"{", b"[]", b"\xff" * 1000, b'{"tasks": [{}], "params": {"context": {"result": [1]}}}']
+            )
             image = order.choice(["file:///etc/passwd", "http://169.254.169.254/", "/data/local-files/?d=none.png"])
             try:
                 answers = [self.server.post("/predict", data=body), self.server.click(image, *point(50, 50))]
@@ -161,7 +162,7 @@ class Soak:
             time.sleep(0.5)
 
     def watch(self) -> None:
-        """Memory, and the two accidents: at a third the process dies, at two thirds half of the disk cache is damaged."""
+        """Memory, and two accidents: at a third the process dies, at two thirds half of the disk cache is damaged."""
         begun, accidents = time.monotonic(), 0
         while time.monotonic() < self.end:
             elapsed = (time.monotonic() - begun) / (60 * self.minutes)
@@ -190,8 +191,10 @@ class Soak:
         status = self.server.get("/status").json()
         self.server.stop()
         tally, quarter = self.tally, max(1, len(self.tally.resident) // 4)
-        first, last = (float(np.median(part)) for part in (tally.resident[quarter : 2 * quarter], tally.resident[-quarter:]))
-        print(f"{tally.clicks} clicks, {tally.wrong} wrong masks, {tally.refused} refused, {tally.interrupted} interrupted")
+        first, last = (
+            float(np.median(part)) for part in (tally.resident[quarter : 2 * quarter], tally.resident[-quarter:])
+        )
+        print(f"{tally.clicks} clicks: {tally.wrong} wrong, {tally.refused} refused, {tally.interrupted} interrupted")
         print(f"{tally.bad_answered} bad requests answered, {tally.prewarmed} images prewarmed")
         print(f"resident memory {first:.0f} MB -> {last:.0f} MB; cache {status['cache']}")
         for line in sorted(set(tally.unexpected)):
