@@ -159,4 +159,7 @@ def _show(findings: list[Finding], broken: Finding | None, did: list[str]) -> No
             f"\n[bold]{escape(name)}[/]\n  cause  {escape(finding.why)}\n  fix    {escape(finding.fix)}", soft_wrap=True
         )
     if broken is None:
-        out.print("\n[green]Every link holds.[/]")
+        clicked = any(each.link == "click" and each.status is Status.OK for each in findings)
+        out.print(
+            "\n[green]Every link holds.[/]" if clicked else "\n[yellow]No link is broken, but no click was proven.[/]"
+        )

@@ -31,15 +31,16 @@ CAUSES: dict[str, Cause] = {"name": NAME_UNKNOWN, "refused": BACKEND_REFUSED, "d
 
 @dataclass(frozen=True)
 class Reached:
-    """``cause`` is None when the connection was made; ``said`` is the operating system's word."""
+    """``cause`` is None when the connection was made, or not ``tried``; ``said`` is the operating system's word."""
 
     cause: Cause | None
     said: str
+    tried: bool = True
 
 
 def reach(host: str, port: int, *, container: str = "") -> Reached:
     """Connect to host:port from a container, or from this machine."""
-    python = ["docker", "exec", container, "python"] if container else [sys.executable]
+    python = ["docker", "exec", container, "python3"] if container else [sys.executable]
     try:
         ran = subprocess.run(
             [*python, "-c", PROBE, host, str(port)], capture_output=True, text=True, timeout=SECONDS, check=True
@@ -47,5 +48,5 @@ def reach(host: str, port: int, *, container: str = "") -> Reached:
         kind, said = json.loads(ran.stdout)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         said = getattr(error, "stderr", "") or str(error)
-        return Reached(DROPPED, f"the probe could not run: {said.strip()}")
+        return Reached(None, said.strip().splitlines()[-1][:200], tried=False)
     return Reached(CAUSES.get(kind), said)

@@ -103,7 +103,7 @@ def test_two_running_containers_that_reach_each_other(run, engine):
     x.patient = replace(x.patient, backend=f"http://{next(iter(address.values()))['IPAddress']}:9090")
     assert "Docker" in containers.engine(x)
     assert "running" in containers.containers(x)
-    wait_for(lambda: "and back" in backend.network(x))
+    wait_for(lambda: "the backend reaches" in backend.network(x))
 
 
 def test_no_engine(monkeypatch):
@@ -138,15 +138,22 @@ def test_a_container_that_is_unhealthy(run, engine):
 def test_localhost_seen_from_label_studios_container_is_that_container(run):
     x = examination(run("ls", ["sleep", "60"]), run("backend", SERVE), wanted="http://localhost:9090")
     x.patient = replace(x.patient, backend=x.patient.wanted)
-    told = blamed(lambda _: backend._connect("Label Studio", x.patient.studio_container, x.patient.wanted, x), x)
+    told = blamed(lambda _: backend._connect("Label Studio", x.patient.studio_container, x.patient.wanted), x)
     assert told.cause.id == "backend-refused"
     assert told.facts["who"] == "Label Studio"
 
 
 def test_a_name_that_only_the_host_resolves(run):
     x = examination(run("ls", SERVE), run("backend", SERVE), wanted="http://only-here.example:9090")
-    told = blamed(lambda _: backend._connect("Label Studio", x.patient.studio_container, x.patient.wanted, x), x)
+    told = blamed(lambda _: backend._connect("Label Studio", x.patient.studio_container, x.patient.wanted), x)
     assert told.cause.id == "name-unknown"
+
+
+def test_a_container_that_cannot_be_looked_from_is_not_blamed(run):
+    x = examination(run("ls", ["sleep", "60"]), f"{PREFIX}-absent")
+    told = backend._connect("the backend", x.patient.backend_container, x.patient.studio_internal)
+    assert "could not be tried" in told
+    assert "No such container" in told
 
 
 def wait_for(condition, tries: int = 60) -> None:

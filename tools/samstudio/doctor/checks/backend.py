@@ -43,36 +43,20 @@ def network(x: Examination) -> str:
     ways = [("this machine", "", patient.backend)]
     if not patient.by_hand:
         ways.append(("Label Studio", patient.studio_container, patient.wanted))
-    for who, container, url in ways:
-        _connect(who, container, url, x)
     if patient.backend_container:
-        place = normalise(patient.studio_internal, keep_path=True)
-        way = reach(place.host, place.port, container=patient.backend_container)
-        if way.cause is not None:
-            raise Blame(
-                LABEL_STUDIO_DOWN if way.cause is BACKEND_REFUSED else way.cause,
-                f"from the backend's container: {way.said}",
-                url=place.url,
-                host=place.host,
-                port=place.port,
-                who="the backend",
-                reason=way.said,
-            )
-    return "connected from " + ", ".join(who for who, _, _ in ways) + (" and back" if patient.backend_container else "")
+        ways.append(("the backend", patient.backend_container, patient.studio_internal))
+    return "; ".join(_connect(*way) for way in ways)
 
 
-def _connect(who: str, container: str, url: str, x: Examination) -> None:
-    place = normalise(url)
+def _connect(who: str, container: str, url: str) -> str:
+    place = normalise(url, keep_path=True)
     way = reach(place.host, place.port, container=container)
     if way.cause is not None:
-        raise Blame(
-            way.cause,
-            f"from {who}: {place.host}:{place.port}: {way.said}",
-            who=who,
-            host=place.host,
-            port=place.port,
-            url=url,
-        )
+        cause = LABEL_STUDIO_DOWN if (who, way.cause) == ("the backend", BACKEND_REFUSED) else way.cause
+        evidence = f"from {who}: {place.host}:{place.port}: {way.said}"
+        raise Blame(cause, evidence, who=who, host=place.host, port=place.port, url=url, reason=way.said)
+    reached = f"{who} reaches {place.host}:{place.port}"
+    return reached if way.tried else f"whether {reached} could not be tried ({way.said})"
 
 
 def backend(x: Examination) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import time
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+from PIL import Image
 
 from samstudio.click import interactive, keypoint
 from samstudio.doctor.cause import recognise
@@ -29,8 +31,9 @@ from samstudio.labelstudio import LabelStudioError, api_errors, http_client
 EMBED_SECONDS = 60
 #: ms; above this an annotator waits noticeably.
 SLOW_MILLISECONDS = 3000
-#: width and height in pixels of the frame that the click's percentages are given in; the backend has the image's own
-NOMINAL = (1000, 1000)
+#: EXIF orientations that lay an image on its side.
+LYING = (5, 6, 7, 8)
+ORIENTATION = 0x0112
 
 
 def image(x: Examination) -> str:
@@ -85,7 +88,8 @@ def click(x: Examination) -> str:
     if x.task is None:
         raise Skip("no image to click")
     assert x.config is not None
-    context = {"result": keypoint(x.config, (NOMINAL[0] / 2, NOMINAL[1] / 2), NOMINAL)}
+    width, height = _size(x, str(x.task["data"][x.config.data_key]))
+    context = {"result": keypoint(x.config, (width / 2, height / 2), (width, height))}
     started = time.perf_counter()
     try:
         answer = interactive(x.label_studio(), int(x.record.id), x.task["id"], context)
@@ -100,6 +104,26 @@ def click(x: Examination) -> str:
     if not regions:
         raise Blame(CLICK_EMPTY, "no region in the answer", status=Status.WARN, task=x.task["id"])
     return f"{len(regions)} region items in {x.click_milliseconds:.0f} ms"
+
+
+def _size(x: Examination, address: str) -> tuple[int, int]:
+    """Width and height as the editor shows the image, upright; a backend refuses a click on another size.
+
+    Raises:
+        Skip: this machine cannot get the image, which the backend may well do.
+    """
+    try:
+        parts = urlsplit(address)
+        if parts.path.startswith("/data/"):  # Label Studio's own, whatever LABEL_STUDIO_HOST put in front
+            answer = x.label_studio().http.get(f"{parts.path}?{parts.query}")
+        else:
+            answer = httpx.get(address, timeout=30.0, follow_redirects=True)
+        with Image.open(io.BytesIO(answer.raise_for_status().content)) as picture:
+            width, height = picture.size
+            lying = picture.getexif().get(ORIENTATION) in LYING
+    except (httpx.HTTPError, OSError) as error:
+        raise Skip(f"this machine cannot see the image, so it knows no place to click: {error}") from error
+    return (height, width) if lying else (width, height)
 
 
 def latency(x: Examination) -> str:
