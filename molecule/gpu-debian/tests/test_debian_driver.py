@@ -10,7 +10,7 @@ pytestmark = pytest.mark.parametrize("host", ["gpu-debian-own"], indirect=True)
 
 
 @pytest.mark.parametrize(
-    "package", ["nvidia-open-kernel-dkms", "libcuda1", "nvidia-smi", "nvidia-persistenced", "linux-headers-amd64"]
+    "package", ["nvidia-kernel-dkms", "libcuda1", "nvidia-smi", "nvidia-persistenced", "linux-headers-amd64"]
 )
 def test_the_packages_that_the_plan_names_exist_and_are_installed(host: Any, package: str) -> None:
     assert host.package(package).is_installed
@@ -18,17 +18,14 @@ def test_the_packages_that_the_plan_names_exist_and_are_installed(host: Any, pac
 
 def test_user_space_and_module_are_of_the_branch_that_the_plan_said(host: Any) -> None:
     assert host.package("libcuda1").version.startswith("535.")
-    assert host.package("nvidia-open-kernel-dkms").version.startswith("535.")
+    assert host.package("nvidia-kernel-dkms").version.startswith("535.")
 
 
-def test_dkms_built_the_open_module_for_debians_kernel(host: Any) -> None:
+def test_dkms_built_the_module_for_debians_kernel(host: Any) -> None:
     status = host.check_output("dkms status")
-    assert "nvidia-current-open" in status
+    assert "nvidia-current" in status
     assert ": installed" in status
-    module = host.check_output(
-        "find /lib/modules -name 'nvidia-current-open.ko*' -o -path '*dkms*' -name 'nvidia*.ko*'"
-    )
-    assert module
+    assert host.check_output("find /lib/modules -name 'nvidia-current.ko*'")
 
 
 def test_no_desktop_came_with_it(host: Any) -> None:
