@@ -147,7 +147,7 @@ class _Endpoints:
         if action == "PROJECT_UPDATED" and number and xml:
             self._backend.projects.get(number).label_config = xml
         if action == "TASKS_CREATED" and self._backend.serving:
-            accepted, _ = self._backend.serving.prewarmer.add(number, xml, _tasks(body))
+            accepted, _ = await self._backend.serving.prewarmer.add(number, xml, _tasks(body))
             return Json({"status": "ok", "action": action, "prewarming": accepted})
         return Json({"status": "ok", "action": action})
 
@@ -166,7 +166,7 @@ class _Endpoints:
         body = await self._json(request)
         serving = await self._backend.ready()
         number = project_number(body.get("project"))
-        accepted, already = serving.prewarmer.add(number, _text(body, "label_config"), _tasks(body))
+        accepted, already = await serving.prewarmer.add(number, _text(body, "label_config"), _tasks(body))
         return Json({"accepted": accepted, "already": already}, status_code=202)
 
     async def prewarm_progress(self, request: Request) -> Response:

@@ -194,9 +194,16 @@ class Embeddings:
             stored = await asyncio.to_thread(self.disk.read, key)
         if stored is None:
             return None
+        try:
+            with steps.measure("restore"):
+                prepared = await self._on_device(
+                    self._decoder, lambda: self._engine.restore(stored.embedding), preparation
+                )
+        except ValueError as error:
+            log.warning("Dropped a stored embedding that the engine does not take: %s", error)
+            await asyncio.to_thread(self.disk.drop, key)
+            return None
         preparation.outcome = "disk"
-        with steps.measure("restore"):
-            prepared = await self._on_device(self._decoder, lambda: self._engine.restore(stored.embedding), preparation)
         return PreparedImage(key, prepared, stored.width, stored.height)
 
     async def _encode(
@@ -221,11 +228,17 @@ class Embeddings:
         return PreparedImage(key, prepared, width, height)
 
     async def _on_device(self, lane: Lane, run: Callable[[], Prepared], preparation: _Preparation) -> Prepared:
-        """Once more after making room, if the device has none."""
-        for attempt in (1, 2):
+        def submit() -> Job[Prepared]:
             preparation.job = lane.submit(run, preparation.urgency)
+            return preparation.job
+
+        return await self.with_room(submit)
+
+    async def with_room(self, submit: Callable[[], Job[T]]) -> T:
+        """The job's result; submitted once more, after dropping what is in memory, if the device has no room."""
+        for attempt in (1, 2):
             try:
-                return await asyncio.wrap_future(preparation.job.future)
+                return await asyncio.wrap_future(submit().future)
             except EngineOutOfMemory:
                 log.warning("The device is out of memory (attempt %d)", attempt)
                 self.memory.clear()

@@ -1,7 +1,7 @@
 """The same engine inside `label-studio-ml start`, for people who run label-studio-ml 2.x (not on PyPI) already.
 
-Importing this needs that package. Our own server (`python -m sam2_backend`) does not, and does more: prewarming, limits,
-metrics, several annotators at once.
+Importing this needs that package. Our own server (`python -m sam2_backend`) does not, and does more: prewarming,
+limits, metrics, several annotators at once.
 """
 
 from __future__ import annotations

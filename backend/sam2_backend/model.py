@@ -46,7 +46,7 @@ class LoadedModel:
 
     def describe(self) -> dict[str, object]:
         return {
-            "config": self.files.config,
+            "config": Path(self.files.config).name if Path(self.files.config).is_absolute() else self.files.config,
             "checkpoint": self.files.checkpoint.name,
             "sha256": self.sha256,
             "demo": self.files.demo,

@@ -177,8 +177,9 @@ class Predictor:
         """The best mask's low-res logits (h, w) and its predicted IoU."""
         asked = prompt.to_engine(self._logits.before(task, image.key, prompt))
         with steps.measure("decode_prompt"):
-            job = self._decoder.submit(lambda: self._best(image.prepared, asked), Urgency.CLICK)
-            logits, score = await asyncio.wrap_future(job.future)
+            logits, score = await self._embeddings.with_room(
+                lambda: self._decoder.submit(lambda: self._best(image.prepared, asked), Urgency.CLICK)
+            )
         self._logits.keep(task, image.key, prompt, logits)
         return logits, score
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import secrets
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,8 @@ from .sources import Source
 
 log = logging.getLogger(__name__)
 AT_ONCE = 2
+# Tasks that are looked up between two turns of the event loop, which has clicks and /health to answer.
+BREATH = 50
 MOST_PROJECTS = 200
 
 
@@ -88,15 +91,13 @@ class Prewarmer:
     def opened(self, project: str, label_config: str, tasks: list[Mapping[str, Any]]) -> None:
         """An annotator looks at a task: its images next. Many tasks at once are a batch, and wait like one."""
         if len(tasks) > 1:
-            self.add(project, label_config, tasks)
+            self._start("batch " + secrets.token_hex(8), self._add_quietly(project, label_config, tasks))
             return
         for source in self._sources(project, label_config, tasks):
             if source.identity not in self._opened and len(self._opened) < self._limits.interactive:
-                task = asyncio.create_task(self._keep_opened(source))
-                self._opened[source.identity] = task
-                task.add_done_callback(functools.partial(self._forget_opened, source.identity))
+                self._start(source.identity, self._keep_opened(source))
 
-    def add(self, project: str, label_config: str, tasks: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
+    async def add(self, project: str, label_config: str, tasks: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
         """Queues the tasks' images; how many are new, and how many were ready or waiting already."""
         progress = self._progress.setdefault(project, Progress())
         self._progress.move_to_end(project)
@@ -105,7 +106,9 @@ class Prewarmer:
         if progress.done + progress.failed >= progress.total:
             progress = self._progress[project] = Progress(begun=time.monotonic())
         accepted = already = 0
-        for source in self._sources(project, label_config, tasks):
+        for number, source in enumerate(self._sources(project, label_config, tasks)):
+            if number % BREATH == BREATH - 1:
+                await asyncio.sleep(0)
             if source.identity in self._waiting or self._embeddings.known(source):
                 already += 1
             elif len(self._waiting) >= self._limits.prewarm_tasks:
@@ -125,14 +128,14 @@ class Prewarmer:
     def progress(self, project: str) -> dict[str, object]:
         return self._progress.get(project, Progress()).as_dict()
 
-    def _sources(self, project: str, label_config: str, tasks: Iterable[Mapping[str, Any]]) -> list[Source]:
-        """Every image of every task; what cannot be located is reported and left out."""
-        found: dict[str, Source] = {}
+    def _sources(self, project: str, label_config: str, tasks: Iterable[Mapping[str, Any]]) -> Iterator[Source]:
+        """Every image of every task, once; what cannot be located is reported and left out."""
+        found: set[str] = set()
         try:
             config = labelconfig.parse(label_config or self._projects.get(project).label_config)
         except Problem as problem:
             self._report(problem)
-            return []
+            return
         for task in tasks:
             data = task.get("data")
             for tag in config.images.values():
@@ -142,13 +145,26 @@ class Prewarmer:
                     try:
                         address = tag.address(data if isinstance(data, Mapping) else {}, index)
                         source = self._projects.locate(address, task.get("id"), project)
-                        found.setdefault(source.identity, source)
                     except Problem as problem:
                         self._report(problem)
-        return list(found.values())
+                        continue
+                    if source.identity not in found:
+                        found.add(source.identity)
+                        yield source
 
-    def _forget_opened(self, identity: str, _: asyncio.Task[None]) -> None:
-        self._opened.pop(identity, None)
+    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._opened[name] = task
+        task.add_done_callback(functools.partial(self._ended, name))
+
+    def _ended(self, name: str, _: asyncio.Task[None]) -> None:
+        self._opened.pop(name, None)
+
+    async def _add_quietly(self, project: str, label_config: str, tasks: list[Mapping[str, Any]]) -> None:
+        try:
+            await self.add(project, label_config, tasks)
+        except Problem as problem:
+            self._report(problem)
 
     async def _keep_opened(self, source: Source) -> None:
         try:

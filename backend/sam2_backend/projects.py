@@ -62,6 +62,7 @@ class Projects:
             label_studio=reachable or own or newest,
             # Without LABEL_STUDIO_URL another project's Label Studio may be another server altogether.
             aliases=list(self._hostnames) if reachable else [own] if own else [],
+            only_one=bool(reachable),
             local_files=self.settings.local_files_root,
         )
 

@@ -17,7 +17,7 @@ from .fetch import Fetcher
 from .lanes import Lane
 from .logs import fields
 from .metrics import Metrics
-from .model import LoadedModel, load
+from .model import LoadedModel, ModelRefused, load
 from .predict import Predictor
 from .prewarm import Prewarmer
 from .projects import Projects
@@ -155,7 +155,8 @@ class Backend:
         except Exception as error:
             self.state, self.reason, self.fatal = "failed", " ".join(str(error).split()) or type(error).__name__, error
             self.errors.add("model", self.reason)
-            log.error("The model could not be loaded", exc_info=error, extra=fields(reason=self.reason))
+            unexpected = None if isinstance(error, ModelRefused) else error
+            log.error("The model could not be loaded", exc_info=unexpected, extra=fields(reason=self.reason))
         finally:
             self._settled.set()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import posixpath
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from .errors import Problem
 CLOUD_SCHEMES = ("s3", "gs", "azure-blob")
 LOCAL_FILES_PATH = "/data/local-files"
 UPLOAD_PATH = "/data/upload/"
+OWN_PATH = re.compile(r"(/data/(upload/|local-files)|/storage-data/|/tasks/\d+/(resolve|presign)/).*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,18 @@ def origin_of(url: str) -> str:
 
 
 def locate(
-    address: str, *, task: object, label_studio: str, aliases: Iterable[str] = (), local_files: Path | None = None
+    address: str,
+    *,
+    task: object,
+    label_studio: str,
+    aliases: Iterable[str] = (),
+    only_one: bool = False,
+    local_files: Path | None = None,
 ) -> Source:
     """label_studio: base URL that the backend can reach, "" if unknown. aliases: other base URLs of the same server.
 
-    Raises Problem if the address can never be fetched.
+    only_one: there is no other Label Studio, so a path that only Label Studio has lies there, whatever name the address
+    gives it; after a restart nobody has told the aliases yet. Raises Problem if the address can never be fetched.
     """
     address = address.strip()
     scheme = urlsplit(address).scheme.lower()
@@ -55,8 +64,8 @@ def locate(
         return _of_label_studio(_absolute_path(address), _need(label_studio, address), local_files)
     check_url(address)
     known = {origin_of(alias) for alias in (label_studio, *aliases) if alias}
-    if origin_of(address) in known:
-        parts = urlsplit(address)
+    parts = urlsplit(address)
+    if origin_of(address) in known or (only_one and OWN_PATH.fullmatch(parts.path)):
         tail = parts.path + (f"?{parts.query}" if parts.query else "")
         return _of_label_studio(tail, label_studio or address[: -len(tail)], local_files)
     return Source(address, address)

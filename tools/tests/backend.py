@@ -1,4 +1,4 @@
-"""A real SAM2 backend process with the demo model, for tests. `SAMSTUDIO_TEST_BACKEND` names its virtual environment."""
+"""A real SAM2 backend process with the demo model. `SAMSTUDIO_TEST_BACKEND` names its virtual environment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ PROJECT = Path(__file__).parents[2]
 
 
 @contextlib.contextmanager
-def running(folder: Path, *, documents: Path, studio_url: str, token_file: Path, port: int | None = None) -> Iterator[str]:
+def running(
+    folder: Path, *, documents: Path, studio_url: str, token_file: Path, port: int | None = None
+) -> Iterator[str]:
     """Start a backend that reads images below `documents`, give its URL, stop it afterwards."""
     port = port or label_studio.free_port()
     folder.mkdir(parents=True, exist_ok=True)

@@ -138,7 +138,8 @@ def learning_rate(step: int, progress: float, options: argparse.Namespace) -> fl
     """Warm up over the first steps, then follow a cosine over the stage's time (0 to 1)."""
     fall = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
     low, high = float(options.final_lr), float(options.lr)
-    return min(1.0, (step + 1) / options.warm_up) * (low + (high - low) * fall)
+    warm = min(1.0, (step + 1) / int(options.warm_up))
+    return warm * (low + (high - low) * fall)
 
 
 def save_checkpoint(model: SAM2Base, path: Path) -> None:

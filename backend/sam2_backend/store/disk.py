@@ -87,13 +87,21 @@ class DiskTier:
             os.utime(path)
         except (OSError, UnusableError) as error:
             log.warning("Dropped the cached embedding %s: %s", path.name, error)
-            self._forget(path)
-            self._dropped()
+            self.drop(key)
             return None
         with self._lock:
             if path in self._sizes:
                 self._sizes.move_to_end(path)
         return stored
+
+    def drop(self, key: Key) -> None:
+        """Removes what cannot be used."""
+        path = self._path(key)
+        with self._lock:
+            self.bytes -= self._sizes.pop(path, 0)
+        with contextlib.suppress(OSError):
+            path.unlink()
+        self._dropped()
 
     def write(self, key: Key, stored: StoredImage) -> None:
         """Atomic: readers see the whole file or none. A full disk is logged, not raised."""
@@ -129,9 +137,3 @@ class DiskTier:
             with contextlib.suppress(OSError):
                 path.unlink()
             self._evicted()
-
-    def _forget(self, path: Path) -> None:
-        with self._lock:
-            self.bytes -= self._sizes.pop(path, 0)
-        with contextlib.suppress(OSError):
-            path.unlink()

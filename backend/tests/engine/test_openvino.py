@@ -9,13 +9,18 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sam2.modeling.sam2_base import SAM2Base
+from sam2_backend import rle
+from sam2_backend.checkpoints import resolve_model
+from sam2_backend.demo.drawings import draw, prompts
 from sam2_backend.engine import load_engine
 from sam2_backend.engine.base import Engine, HostEmbedding, Prompt
+from sam2_backend.engine.build import build_model
 from sam2_backend.engine.converted import MANIFEST
 from sam2_backend.engine.errors import CheckpointError, DeviceUnavailable, EngineError, UnsupportedModel
 from sam2_backend.engine.openvino import OpenVinoEngine
@@ -71,6 +76,27 @@ def test_masks_are_those_of_the_reference(
             np.testing.assert_allclose(answer.scores, right.scores, atol=5e-3)
 
 
+def test_demo_model_as_it_is_served(cache: Path) -> None:
+    """Trained weights, masks of things: the whole mask counts, at the size of the drawing."""
+    files = resolve_model("demo", "", cache)
+    reference = ReferenceEngine(build_model(Path(files.config), files.checkpoint))
+    engine = load_engine(files.config, files.checkpoint, device="cpu", threads=2, cache_dir=cache)
+    rng = np.random.default_rng(5)
+    for _ in range(6):
+        drawing = draw(rng, 256)
+        expected, prepared = reference.encode(drawing.image), engine.encode(drawing.image)
+        for prompt in prompts(rng, drawing.labels, 2):
+            corners = [prompt.click] if prompt.box is None else np.reshape(prompt.box, (2, 2))
+            labels = np.array([1] if prompt.box is None else [2, 3], np.int32)
+            for multimask in (True, False):
+                asked = Prompt(np.array(corners, np.float32) / 256, labels, None, multimask)
+                answer, right = engine.decode(prepared, asked), reference.decode(expected, asked)
+                for ours, theirs in zip(answer.logits, right.logits, strict=True):
+                    masks = [rle.logits_to_mask(logits, 256, 256) for logits in (ours, theirs)]
+                    assert iou(*masks) >= 0.995
+                np.testing.assert_allclose(answer.scores, right.scores, atol=5e-3)
+
+
 def test_one_mask_and_three(load: Callable[..., OpenVinoEngine], photo: np.ndarray) -> None:
     engine = load()
     prepared = engine.encode(photo)
@@ -95,6 +121,21 @@ def test_stored_embedding_decodes_exactly_alike(load: Callable[..., OpenVinoEngi
     restored = engine.restore(copies)
     assert restored.nbytes == prepared.nbytes
     assert (engine.decode(restored, CLICK).logits == engine.decode(prepared, CLICK).logits).all()
+
+
+def test_decoding_while_another_thread_encodes(load: Callable[..., OpenVinoEngine], photo: np.ndarray) -> None:
+    engine = load()
+    assert engine.overlaps
+    prepared = engine.encode(photo)
+    refined = Prompt(CLICK.points, CLICK.labels, engine.decode(prepared, CLICK).logits[0])
+    expected = engine.decode(prepared, refined).logits
+    with ThreadPoolExecutor(1) as other:
+        encoding = other.submit(lambda: [engine.encode(photo) for _ in range(5)])
+        for _ in range(5):
+            assert (engine.decode(prepared, refined).logits == expected).all()
+        for state in encoding.result():
+            assert (state.maps.image == prepared.maps.image).all()
+            assert (state.keys == prepared.keys).all()
 
 
 def test_images_do_not_mix(load: Callable[..., OpenVinoEngine], photo: np.ndarray) -> None:

@@ -10,9 +10,18 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sam2_backend.engine.base import BOX_TOP_LEFT, POSITIVE, Decoded, EngineInfo, HostEmbedding, Prompt
+from sam2_backend.engine.base import (
+    BOX_TOP_LEFT,
+    POSITIVE,
+    Decoded,
+    EngineInfo,
+    EngineOutOfMemory,
+    HostEmbedding,
+    Prompt,
+)
 
 GRID = 64
+ONCE_TOO_MUCH, ALWAYS_TOO_MUCH = (255, 0, 1), (255, 0, 2)
 
 
 @dataclass(frozen=True)
@@ -25,13 +34,19 @@ class DiscEngine:
     def __init__(self, encode_seconds: float = 0.0, fingerprint: str = "disc-1") -> None:
         self._info = EngineInfo("stand-in", "cpu", "f32", "disc", 256, fingerprint)
         self._encode_seconds = encode_seconds
+        self._failed = False
 
     @property
     def info(self) -> EngineInfo:
         return self._info
 
     def encode(self, image: NDArray[np.uint8]) -> DiscState:
+        """Two colours are too much for the device, one of them only the first time."""
         time.sleep(self._encode_seconds)
+        colour = tuple(image[0, 0])
+        if colour == ALWAYS_TOO_MUCH or (colour == ONCE_TOO_MUCH and not self._failed):
+            self._failed = True
+            raise EngineOutOfMemory
         return DiscState(float(image.mean()))
 
     def export(self, prepared: DiscState) -> HostEmbedding:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from image_host import ImageHost, picture
 from running import SPLIT_CONFIG, Running, labelled_point, labels_config, point, predict_body
+from stand_in_engine import ALWAYS_TOO_MUCH, ONCE_TOO_MUCH
 
 StartServer = Callable[..., Running]
 
@@ -186,6 +187,19 @@ def test_too_many_clicks_at_once(start_server: StartServer, image_host: ImageHos
     assert len(busy) == 4
     assert all(answer.headers["Retry-After"] == "2" and "busy" in answer.reason for answer in busy)
     assert server.click(f"{image_host.url}/many0.png", *point(50, 50)).status_code == 200
+
+
+def test_device_out_of_memory(start_server: StartServer, image_host: ImageHost) -> None:
+    """Embeddings make room and the click works; if that is not enough, the sentence says so."""
+    server = start_server()
+    assert server.click(f"{image_host.url}/a.png", *point(50, 50)).status_code == 200
+    image_host.files["/once.png"], image_host.files["/always.png"] = picture(ONCE_TOO_MUCH), picture(ALWAYS_TOO_MUCH)
+    assert server.click(f"{image_host.url}/once.png", *point(50, 50)).status_code == 200
+    assert server.get("/status").json()["cache"]["evictions"] == 1
+    answer = server.click(f"{image_host.url}/always.png", *point(50, 50))
+    assert answer.status_code == 503
+    assert "out of memory" in answer.reason
+    assert server.click(f"{image_host.url}/a.png", *point(50, 50)).status_code == 200
 
 
 def test_no_secret_and_no_body_in_the_log(start_server: StartServer, image_host: ImageHost) -> None:

@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 
 LABEL_STUDIO = "http://127.0.0.1:8080"
-SECRETS = ("label_studio_admin_password", "label_studio_secret_key", "label_studio_api_token", "backend_basic_auth_password")
+SECRETS = (
+    "label_studio_admin_password",
+    "label_studio_secret_key",
+    "label_studio_api_token",
+    "backend_basic_auth_password",
+)
 
 FETCH = "import urllib.request as r; print(r.urlopen('%s').read().decode())"
 
@@ -32,12 +37,16 @@ def test_container_runs_with_little_power(host: Any, name: str) -> None:
 
 
 def test_label_studio_is_healthy(host: Any) -> None:
-    health = json.loads(host.check_output(f"docker exec label-studio python3 -c \"{FETCH % 'http://127.0.0.1:8000/health/'}\""))
+    health = json.loads(
+        host.check_output(f'docker exec label-studio python3 -c "{FETCH % "http://127.0.0.1:8000/health/"}"')
+    )
     assert health["status"] == "UP"
 
 
 def test_backend_is_healthy_as_label_studio_sees_it(host: Any) -> None:
-    seen = host.check_output(f"docker exec label-studio python3 -c \"{FETCH % 'http://sam2-backend.internal:9090/health'}\"")
+    seen = host.check_output(
+        f'docker exec label-studio python3 -c "{FETCH % "http://sam2-backend.internal:9090/health"}"'
+    )
     assert json.loads(seen)["status"] == "UP"
 
 
@@ -82,7 +91,9 @@ def test_secrets_are_in_no_image_log_or_process_list(host: Any) -> None:
             "label-studio log": host.run("docker logs label-studio 2>&1").stdout,
             "sam2-backend log": host.run("docker logs sam2-backend 2>&1").stdout,
             "engine's view of the containers": host.check_output("docker inspect label-studio sam2-backend"),
-            "image history": host.check_output("docker history --no-trunc $(docker inspect -f '{{.Image}}' sam2-backend)"),
+            "image history": host.check_output(
+                "docker history --no-trunc $(docker inspect -f '{{.Image}}' sam2-backend)"
+            ),
         }
         assert [place for place, text in places.items() if secret in text] == []
 
@@ -100,8 +111,8 @@ def test_container_comes_back_by_itself(host: Any, name: str) -> None:
     host.check_output(f"kill -9 {before}")
     waited = host.run(
         "for i in $(seq 30); do sleep 1; "
-        "[ \"$(docker inspect -f '{{.State.Health.Status}}' " + name + ")\" = healthy ] && "
-        "[ \"$(docker inspect -f '{{.State.Pid}}' " + name + ")\" != " + before + " ] && exit 0; done; exit 1"
+        "[ \"$(docker inspect -f '{{.State.Health.Status}}' " + name + ')" = healthy ] && '
+        "[ \"$(docker inspect -f '{{.State.Pid}}' " + name + ')" != ' + before + " ] && exit 0; done; exit 1"
     )
     assert waited.rc == 0, f"{name} was not healthy 30 s after its main process was killed"
     assert tools(host, "click", "--json")["iou"]["min"] >= 0.8

@@ -1,4 +1,4 @@
-"""Ansible filters about one host: what preflight found and decided, addresses on the private network, source digests."""
+"""Ansible filters about one host: what preflight decided, private addresses, source digests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[3] / "backend")]
 
 from ansible.errors import AnsibleFilterError  # noqa: E402
-
 from sam2_backend import checkpoints  # noqa: E402
 from samstudio.preflight import plan  # noqa: E402
 
@@ -26,7 +25,9 @@ def tree_digest(folder: str) -> str:
     digest = hashlib.sha256()
     for path in sorted(Path(folder).rglob("*")):
         relative = path.relative_to(folder)
-        if path.is_file() and not any(part.startswith((".", "__pycache__")) or part == "tests" for part in relative.parts):
+        if path.is_file() and not any(
+            part.startswith((".", "__pycache__")) or part == "tests" for part in relative.parts
+        ):
             digest.update(f"{relative}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode())
     return digest.hexdigest()[:12]
 

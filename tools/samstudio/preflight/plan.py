@@ -41,7 +41,7 @@ def decide(facts: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     """The preflight plan.
 
     facts: the probe's JSON. settings: the role's variables (see roles/preflight/defaults/main.yml).
-    Returns {"rows": [Row as dict], "choices": {name: value}, "problems": [text]}; a non-empty `problems` stops a deploy.
+    Returns {"rows": [Row as dict], "choices": {name: value}, "problems": [text]}; problems stop a deploy.
     """
     plan = Plan()
     _host(plan, facts)
@@ -80,7 +80,9 @@ def _host(plan: Plan, facts: dict[str, Any]) -> None:
         "" if facts["uid"] == 0 else "Set ansible_become: true in the inventory, or run as root.",
     )
     _minimum(plan, "memory", facts["memory_bytes"], MINIMUM_MEMORY, "Use a host with more memory.")
-    _minimum(plan, "free disk", facts["free_bytes"], MINIMUM_FREE, "Free some space, or set samstudio_data_dir elsewhere.")
+    _minimum(
+        plan, "free disk", facts["free_bytes"], MINIMUM_FREE, "Free some space, or set samstudio_data_dir elsewhere."
+    )
     certificates = facts["ca_certificates"]
     plan.add(
         "extra CAs",
@@ -88,7 +90,9 @@ def _host(plan: Plan, facts: dict[str, Any]) -> None:
         "copied into images and containers" if certificates else "nothing",
         "so that inspected TLS verifies" if certificates else "",
     )
-    plan.add("proxy", ", ".join(sorted(facts["proxies"])) or "none", "passed to image builds" if facts["proxies"] else "-")
+    plan.add(
+        "proxy", ", ".join(sorted(facts["proxies"])) or "none", "passed to image builds" if facts["proxies"] else "-"
+    )
 
 
 def _minimum(plan: Plan, what: str, found: int, least: int, fix: str) -> None:
@@ -157,7 +161,7 @@ def _images(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]) -> None
     mirror = facts["debian_mirror"]["main"]
     fix = ""
     if refused and not mirror:
-        fix = "Let this host reach a registry (samstudio_registry), or run on Debian, whose mirror can build the base image."
+        fix = "Let this host reach a registry, or run on Debian, whose mirror can build the base image."
     plan.choose(
         "base_image",
         "mirror" if refused else "registry",
@@ -193,7 +197,9 @@ def _python_packages(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]
         why += f"; {len(pip['local_index_url'])} file:// indexes stay outside (images cannot see them)"
     plan.add("Python packages", found, "the same in image builds", why)
     if settings["torch_index_url"]:
-        plan.choose("torch_index_url", settings["torch_index_url"], "PyTorch", "-", "set by sam2_backend_torch_index_url")
+        plan.choose(
+            "torch_index_url", settings["torch_index_url"], "PyTorch", "-", "set by sam2_backend_torch_index_url"
+        )
         return
     refused = facts["unreachable"]["pytorch_index"]
     if refused:
@@ -219,7 +225,9 @@ def _model(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]) -> None:
         fix = ""
         if not size:
             fix = f"Put the checkpoint of {model} there, or remove sam2_backend_checkpoint_file."
-        plan.choose("model", model, "SAM2 model", f"{given}: {size:,} bytes" if size else f"{given} is missing", "a file", fix)
+        plan.choose(
+            "model", model, "SAM2 model", f"{given}: {size:,} bytes" if size else f"{given} is missing", "a file", fix
+        )
         return
     kept = facts["files"].get(settings["checkpoint_path"], 0)
     if kept == expected:
@@ -227,10 +235,14 @@ def _model(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]) -> None:
         return
     refused = facts["unreachable"]["checkpoint"]
     if not refused:
-        plan.choose("model", model, "SAM2 model", f"{settings['checkpoint_url']} answers", f"{expected:,} bytes to fetch")
+        plan.choose(
+            "model", model, "SAM2 model", f"{settings['checkpoint_url']} answers", f"{expected:,} bytes to fetch"
+        )
         return
     if settings["demo_fallback"]:
-        plan.choose("model", "demo", "SAM2 model", f"official weights: {refused}", "DEMO MODEL: knows drawn shapes only")
+        plan.choose(
+            "model", "demo", "SAM2 model", f"official weights: {refused}", "DEMO MODEL: knows drawn shapes only"
+        )
         return
     plan.choose(
         "model",

@@ -204,12 +204,11 @@ def images_problem(folder: str) -> str:
             os.setgroups([])
             os.setgid(SERVICE_UID)
             os.setuid(SERVICE_UID)
-            names = sorted(os.listdir(folder))
-            for name in names[:1]:
-                if os.path.isfile(os.path.join(folder, name)):
-                    with open(os.path.join(folder, name), "rb") as image:
-                        image.read(1)
-            os.write(writer, b"ok" if names else f"{folder} is empty".encode())
+            found = next(Path(folder).iterdir(), None)
+            if found and found.is_file():
+                with found.open("rb") as image:
+                    image.read(1)
+            os.write(writer, b"ok" if found else f"{folder} is empty".encode())
         except OSError as error:
             os.write(writer, f"{error.strerror}: {error.filename or folder}".encode())
         os._exit(0)

@@ -44,7 +44,9 @@ def open_task(page: Page, url: str, project: int, task: int) -> None:
     for key, value in REMEMBERED.items():
         page.add_init_script(f"localStorage.setItem({json.dumps(key)}, {json.dumps(value)})")
     page.goto(f"{url}/projects/{project}/data?task={task}")
-    page.wait_for_function(f"window.Htx && {SELECTED} && {SELECTED}.objects[0] && {SELECTED}.objects[0].naturalWidth > 1")
+    page.wait_for_function(
+        f"window.Htx && {SELECTED} && {SELECTED}.objects[0] && {SELECTED}.objects[0].naturalWidth > 1"
+    )
 
 
 def select_label(page: Page, name: str) -> None:

@@ -1,0 +1,168 @@
+"""The server beside a real Label Studio: uploads, local files, each kind of token, a click through its own API."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from image_host import picture
+from running import SPLIT_CONFIG, Running, brush_mask, point
+
+pytestmark = pytest.mark.integration
+ROOT = Path(__file__).parents[3]
+sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+WAIT = 60
+AUTH = ("label-studio", "basic-auth-password")
+
+
+class Studio:
+    """A signed-in administrator."""
+
+    def __init__(self, url: str, email: str, password: str) -> None:
+        self.url = url
+        self._session = requests.Session()
+        self._session.get(f"{url}/user/login/", timeout=WAIT)
+        form = {"email": email, "password": password, "csrfmiddlewaretoken": self._session.cookies["csrftoken"]}
+        referer = {"Referer": f"{url}/user/login/"}
+        signed_in = self._session.post(f"{url}/user/login/", form, headers=referer, timeout=WAIT, allow_redirects=False)
+        assert signed_in.status_code == 302
+
+    def call(self, method: str, path: str, **options: Any) -> Any:
+        headers = {"X-CSRFToken": self._session.cookies["csrftoken"], "Referer": self.url}
+        answer = self._session.request(method, self.url + path, headers=headers, timeout=WAIT, **options)
+        assert answer.ok, (path, answer.status_code, answer.text[:500])
+        return answer.json() if answer.content else None
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[tuple[Studio, Path]]:
+    from samstudio import ssrf
+
+    from tools.tests import label_studio
+
+    assert pytestconfig.cache is not None
+    with label_studio.running(
+        tmp_path_factory.mktemp("ls") / "studio",
+        Path(pytestconfig.cache.mkdir("label-studio")),
+        settings=ssrf.narrow_environment(ssrf.KNOWN, ["127.0.0.1"]),
+    ) as server:
+        yield Studio(server.url, server.email, server.password), server.images
+
+
+@pytest.fixture(scope="module")
+def access_token(studio: tuple[Studio, Path]) -> str:
+    return str(studio[0].call("POST", "/api/token/")["token"])
+
+
+@pytest.fixture(scope="module")
+def project(studio: tuple[Studio, Path]) -> int:
+    created = studio[0].call("POST", "/api/projects/", json={"title": "server test", "label_config": SPLIT_CONFIG})
+    return int(created["id"])
+
+
+def uploaded(studio: Studio, project: int, colour: tuple[int, int, int]) -> dict[str, Any]:
+    """A task whose image was uploaded."""
+    files = {"file": ("picture.png", picture(colour), "image/png")}
+    studio.call("POST", f"/api/projects/{project}/import?commit_to_project=true", files=files)
+    tasks: list[dict[str, Any]] = studio.call("GET", f"/api/tasks?project={project}&fields=all")["tasks"]
+    return tasks[-1]
+
+
+@pytest.fixture
+def backend(start_server: Any, studio: tuple[Studio, Path], access_token: str) -> Running:
+    server: Running = start_server(
+        LABEL_STUDIO_URL=studio[0].url,
+        LABEL_STUDIO_API_KEY=access_token,
+        BASIC_AUTH_USER=AUTH[0],
+        BASIC_AUTH_PASS=AUTH[1],
+    )
+    server.auth = AUTH
+    return server
+
+
+def test_an_upload_is_fetched_with_a_personal_access_token(
+    backend: Running, studio: tuple[Studio, Path], project: int
+) -> None:
+    task = uploaded(studio[0], project, (10, 20, 30))
+    assert task["data"]["image"].startswith("/data/upload/")
+    answer = backend.click(task["data"]["image"], *point(50, 50), task=task["id"])
+    assert answer.status_code == 200, answer.text
+
+
+def test_local_files_are_fetched_over_http(backend: Running, studio: tuple[Studio, Path], project: int) -> None:
+    session, images = studio
+    (images / "local one.png").write_bytes(picture((30, 20, 10)))
+    storage = {"project": project, "path": str(images), "regex_filter": ".*png", "use_blob_urls": True}
+    created = session.call("POST", "/api/storages/localfiles/", json=storage)
+    session.call("POST", f"/api/storages/localfiles/{created['id']}/sync")
+    tasks = session.call("GET", f"/api/tasks?project={project}&fields=all")["tasks"]
+    task = next(task for task in tasks if "local-files" in str(task["data"]))
+    answer = backend.click(task["data"]["image"], *point(50, 50), task=task["id"])
+    assert answer.status_code == 200, answer.text
+
+
+def test_a_wrong_token_is_named(start_server: Any, studio: tuple[Studio, Path], project: int) -> None:
+    task = uploaded(studio[0], project, (11, 21, 31))
+    for token in ("0" * 40, "a.b.c", ""):
+        server = start_server(LABEL_STUDIO_URL=studio[0].url, LABEL_STUDIO_API_KEY=token)
+        answer = server.click(task["data"]["image"], *point(50, 50), task=task["id"])
+        assert answer.status_code == 502
+        assert "LABEL_STUDIO_API_KEY" in answer.reason
+        server.stop()
+
+
+def test_the_legacy_token_of_setup_is_the_last_resort(
+    start_server: Any, studio: tuple[Studio, Path], project: int
+) -> None:
+    session, _ = studio
+    session.call("POST", "/api/jwt/settings", json={"api_tokens_enabled": True, "legacy_api_tokens_enabled": True})
+    token = session.call("GET", "/api/current-user/token")["token"]
+    task = uploaded(session, project, (12, 22, 32))
+    server = start_server()
+    setup = {
+        "project": f"{project}.1",
+        "schema": SPLIT_CONFIG,
+        "hostname": session.url,
+        "access_token": token,
+        "extra_params": None,
+    }
+    assert server.post("/setup", setup).status_code == 200
+    answer = server.click(task["data"]["image"], *point(50, 50), task=task["id"], project=f"{project}.1")
+    assert answer.status_code == 200, answer.text
+
+
+def test_a_click_through_label_studio_and_what_it_keeps_of_an_error(
+    backend: Running, studio: tuple[Studio, Path], project: int
+) -> None:
+    session, _ = studio
+    registered = session.call(
+        "POST",
+        "/api/ml",
+        json={
+            "project": project,
+            "url": backend.url,
+            "title": "SAM2",
+            "is_interactive": True,
+            "auth_method": "BASIC_AUTH",
+            "basic_auth_user": AUTH[0],
+            "basic_auth_pass": AUTH[1],
+        },
+    )
+    assert registered["state"] == "CO"
+    task = uploaded(session, project, (13, 23, 33))
+
+    def click(**context: Any) -> Any:
+        path = f"/api/ml/{registered['id']}/interactive-annotating"
+        return session.call("POST", path, json={"task": task["id"], "context": context})
+
+    brush, labels = click(result=point(50, 50))["data"]["result"]
+    assert brush["id"] == labels["id"]
+    assert brush_mask(brush).any()
+
+    session.call("PATCH", f"/api/tasks/{task['id']}", json={"data": {"image": "http://127.0.0.1:9/none.png"}})
+    (error,) = click(result=point(50, 50))["errors"]
+    assert "502 Server Error: Cannot connect to" in error

@@ -1,0 +1,193 @@
+"""From what a host has to what will be used: each row a host, or a host's misfortune."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samstudio.preflight import plan, probe
+
+UNREACHABLE = "Name or service not known"
+FACTS: dict[str, Any] = {
+    "uid": 0,
+    "os": {"id": "debian", "like": "", "version": "12", "codename": "bookworm", "name": "Debian GNU/Linux 12"},
+    "arch": "x86_64",
+    "python": "3.11.2",
+    "memory_bytes": 16 * 2**30,
+    "free_bytes": 100 * 2**30,
+    "engine": {"installed": False, "version": "", "error": "no docker command"},
+    "own_containers": [],
+    "network_subnet": "",
+    "routes": ["192.0.2.0/24 eth0"],
+    "ports": {"8080": ""},
+    "unreachable": {"docker_repository": "", "docker_hub": "", "pytorch_index": "", "checkpoint": ""},
+    "files": {},
+    "pip": {"index_url": "", "extra_index_url": [], "local_index_url": [], "find_links": [], "wheel_folders": [],
+            "trusted_host": [], "no_index": False},
+    "debian_mirror": {"main": "http://mirror.example.com/debian", "security": ""},
+    "ca_certificates": [],
+    "proxies": {},
+    "images_problem": "",
+}  # fmt: skip
+SETTINGS: dict[str, Any] = {
+    "listen": "127.0.0.1",
+    "subnet": "172.30.9.0/24",
+    "images": "",
+    "docker_engine_source": "auto",
+    "torch_index_url": "",
+    "torch_cpu_index": "https://download.example.com/cpu",
+    "model": "tiny",
+    "checkpoint_file": "",
+    "checkpoint_path": "/var/lib/samstudio/models/sam2.1_hiera_tiny.pt",
+    "checkpoint_bytes": 156_008_466,
+    "checkpoint_url": "https://weights.example.com/sam2.1_hiera_tiny.pt",
+    "demo_fallback": False,
+}
+OFFLINE = {"unreachable": dict.fromkeys(FACTS["unreachable"], UNREACHABLE)}
+
+
+def decide(facts: dict[str, Any] | None = None, settings: dict[str, Any] | None = None) -> dict[str, Any]:
+    return plan.decide({**copy.deepcopy(FACTS), **(facts or {})}, {**SETTINGS, **(settings or {})})
+
+
+def test_connected_host_takes_the_normal_route() -> None:
+    decided = decide()
+    assert decided["problems"] == []
+    assert decided["choices"] == {
+        "docker_engine": "docker_repository",
+        "base_image": "registry",
+        "label_studio_image": "registry",
+        "torch_index_url": "https://download.example.com/cpu",
+        "model": "tiny",
+    }
+
+
+def test_strict_network_takes_what_is_there() -> None:
+    decided = decide(OFFLINE, {"demo_fallback": True})
+    assert decided["problems"] == []
+    assert decided["choices"] == {
+        "docker_engine": "distribution",
+        "base_image": "mirror",
+        "label_studio_image": "build",
+        "torch_index_url": "",
+        "model": "demo",
+    }
+
+
+@pytest.mark.parametrize(
+    ("facts", "settings", "choice"),
+    [
+        pytest.param(
+            {"engine": {"installed": True, "version": "20.10.24+dfsg1", "error": ""}}, {},
+            ("docker_engine", "existing"), id="a working engine is left alone",
+        ),
+        pytest.param(
+            {"engine": {"installed": True, "version": "", "error": "Cannot connect to the Docker daemon"}}, {},
+            ("docker_engine", "start"), id="a stopped engine is started",
+        ),
+        pytest.param(
+            {**OFFLINE, "files": {SETTINGS["checkpoint_path"]: 156_008_466}}, {},
+            ("model", "tiny"), id="weights fetched before need no network",
+        ),
+        pytest.param(
+            {**OFFLINE, "files": {"/mnt/tiny.pt": 156_008_466}}, {"checkpoint_file": "/mnt/tiny.pt"},
+            ("model", "tiny"), id="weights from a file",
+        ),
+        pytest.param({}, {"docker_engine_source": "distribution"}, ("docker_engine", "distribution"), id="insisted"),
+    ],
+)  # fmt: skip
+def test_choice(facts: dict[str, Any], settings: dict[str, Any], choice: tuple[str, str]) -> None:
+    decided = decide(facts, settings)
+    assert decided["problems"] == []
+    assert decided["choices"][choice[0]] == choice[1]
+
+
+@pytest.mark.parametrize(
+    ("facts", "settings", "says"),
+    [
+        pytest.param({"ports": {"8080": '("nginx",pid=7)'}}, {}, ["nginx", "label_studio_port=8081"], id="port taken"),
+        pytest.param({"free_bytes": 2**30}, {}, ["1.0 GiB", "12.0 GiB"], id="disk full"),
+        pytest.param({"memory_bytes": 2 * 2**30}, {}, ["2.0 GiB", "6.0 GiB"], id="little memory"),
+        pytest.param({"python": "3.7.3"}, {}, ["3.7.3", "3.9"], id="old Python"),
+        pytest.param({"uid": 1000}, {}, ["uid 1000", "ansible_become"], id="not root"),
+        pytest.param(
+            {"os": {**FACTS["os"], "id": "fedora", "version": "43", "name": "Fedora 43"}}, {},
+            ["Fedora 43", "Docker engine yourself"], id="unsupported system without an engine",
+        ),
+        pytest.param(
+            {"engine": {"installed": True, "version": "19.03.5", "error": ""}}, {}, ["19.03.5", "20.10"],
+            id="old engine",
+        ),
+        pytest.param(
+            {"images_problem": "Permission denied: /data"}, {"images": "/data"},
+            ["Permission denied", "chmod -R o+rX /data"], id="unreadable images",
+        ),
+        pytest.param(
+            {"routes": ["172.30.0.0/16 vpn0"]}, {}, ["vpn0", "samstudio_network_subnet"], id="subnet taken",
+        ),
+        pytest.param(
+            OFFLINE, {}, [UNREACHABLE, "sam2_backend_checkpoint_file", "sam2_backend_model=demo"],
+            id="weights out of reach stop a host that asked for them",
+        ),
+        pytest.param(
+            {}, {"checkpoint_file": "/mnt/tiny.pt"}, ["/mnt/tiny.pt is missing"], id="checkpoint file missing",
+        ),
+        pytest.param(
+            {**OFFLINE, "debian_mirror": {"main": "", "security": ""}}, {"demo_fallback": True},
+            ["base image", "registry"], id="neither registry nor mirror",
+        ),
+        pytest.param(
+            OFFLINE, {"docker_engine_source": "docker_repository", "demo_fallback": True},
+            ["Docker engine", "docker_engine_source"], id="insisting on what cannot be reached",
+        ),
+    ],
+)  # fmt: skip
+def test_problem_is_named_with_its_mend(facts: dict[str, Any], settings: dict[str, Any], says: list[str]) -> None:
+    problems = decide(facts, settings)["problems"]
+    assert len(problems) == 1
+    for text in says:
+        assert text in problems[0]
+
+
+def test_table_shows_each_row_and_what_to_change() -> None:
+    decided = decide({"free_bytes": 2**30})
+    lines = plan.table(decided)
+    assert lines[0].split()[0] == "what"
+    assert any(line.startswith("  >> Free some space") for line in lines)
+    assert len(lines) == len(decided["rows"]) + 3
+
+
+def test_our_own_port_is_no_problem() -> None:
+    decided = decide({"own_containers": ["label-studio"], "network_subnet": SETTINGS["subnet"],
+                      "routes": [f"{SETTINGS['subnet']} br-1"]})  # fmt: skip
+    assert decided["problems"] == []
+
+
+def test_probe_sees_this_machine(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        settings = {
+            "ports": [port], "listen": "127.0.0.1", "subnet": "172.30.9.0/24", "network": "no-such-network",
+            "containers": [], "data_dir": str(tmp_path / "not" / "there"), "images": str(tmp_path / "missing"),
+            "urls": {"closed": "http://127.0.0.1:9/"}, "files": [__file__], "timeout": 2.0,
+        }  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, str(probe.__file__)], capture_output=True, text=True, check=True, timeout=60,
+            env={**os.environ, "PREFLIGHT_SETTINGS": json.dumps(settings), "NO_PROXY": "127.0.0.1"},
+        )  # fmt: skip
+    found = json.loads(done.stdout)
+    assert found["ports"][str(port)] != ""
+    assert "refused" in found["unreachable"]["closed"]
+    assert found["files"] == {__file__: Path(__file__).stat().st_size}
+    assert found["images_problem"].endswith("is not a folder")
+    assert found["free_bytes"] > 0
+    assert found["memory_bytes"] > 0
