@@ -144,7 +144,7 @@ def main() -> None:
     log("info", "tunnel session started", obj="tunnels.session")
     log("info", "client session established", obj="csess", id="1c907e548f56")
     while True:
-        signal.pause()
+        time.sleep(0.05)  # not pause(): a signal may reach another thread
 
 
 main()

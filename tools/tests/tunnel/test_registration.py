@@ -1,0 +1,46 @@
+"""A real Label Studio is told the tunnel's address, reaches the backend through it, and is told a new one."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from samstudio import configs
+from samstudio.labelstudio import connect, ml_backends, projects
+from samstudio.labelstudio.session import sign_in
+from samstudio.labelstudio.tokens import obtain
+from samstudio.tunnel.agent import Agent
+from samstudio.tunnel.register import registration
+from samstudio.tunnel.watch import Watch
+
+from tools.tests.stand_in_backend import PASSWORD, USER
+
+from .conftest import AUTHTOKEN
+from .test_tunnel import seen, wait_until  # noqa: F401 - a fixture
+
+pytestmark = pytest.mark.integration
+
+
+def test_label_studio_follows_the_tunnel(server, backend, stand_in_agent, seen, tmp_path):  # noqa: F811
+    with sign_in(server.url, server.email, server.password) as session:
+        token, _ = obtain(session)
+    register = registration(server.url, token, USER, PASSWORD, only=None, title="Through a tunnel")
+    said: list[str] = []
+    with connect(server.url, token) as studio, Agent(stand_in_agent, AUTHTOKEN, heard=lambda line: None) as agent:
+        watch = Watch(agent, backend.url, state_file=tmp_path / "s.json", say=said.append, register=register)
+        watch.open()
+        project = projects.by_title(studio, "Through a tunnel")
+        assert project.label_config.strip() == configs.read(configs.NAMES[0]).strip()
+        (record,) = ml_backends.records(studio, project.id)
+        assert (record.url, record.state) == (agent.url(), ml_backends.CONNECTED)
+        assert "POST /setup" in backend.behaviour.paths()
+
+        os.kill(seen()["pid"], signal.SIGUSR1)
+        wait_until(lambda: agent.url() not in (None, record.url))
+        watch.look()
+        (moved,) = ml_backends.records(studio, project.id)
+        assert moved.id == record.id
+        assert (moved.url, moved.state) == (agent.url(), ml_backends.CONNECTED)
+        assert {hook.url for hook in studio.sdk.webhooks.list(project=project.id)} == {f"{moved.url}/webhook"}
+    assert token not in " ".join(said)
