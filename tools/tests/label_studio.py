@@ -94,7 +94,8 @@ def running(
     argv = [
         str(environment / "bin" / "gunicorn"),
         "--chdir", f"{site}/label_studio", "--pythonpath", f"{site}/label_studio",
-        "--bind", f"127.0.0.1:{port}", "--workers", "1", "--threads", "8", "--timeout", "0", "core.wsgi:application",
+        "--bind", f"127.0.0.1:{port}", "--workers", "1", "--threads", "8", "--timeout", "0",
+        "--graceful-timeout", "3", "core.wsgi:application",
     ]  # fmt: skip
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(argv, env=variables, stdout=log, stderr=log)

@@ -12,6 +12,8 @@ from samstudio.doctor.mend import mend
 from tools.tests.doctor.bench import Bench
 from tools.tests.doctor.rows import ROWS, Row
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.mark.parametrize(
     ("bench", "row"), [pytest.param(row.setup, row, id=row.name) for row in ROWS], indirect=["bench"]

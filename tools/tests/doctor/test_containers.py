@@ -17,6 +17,8 @@ from samstudio.doctor.checks import backend, containers
 from samstudio.doctor.finding import Blame
 from samstudio.doctor.patient import Examination, Patient
 
+pytestmark = pytest.mark.integration
+
 CONTAINER_CAUSES = {"engine-down", "container-missing", "container-stopped", "container-unhealthy"}
 USERLAND = ("/usr", "/lib", "/lib64", "/bin")
 PREFIX = "connect-doctor"
