@@ -191,7 +191,9 @@ def _images(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]) -> None
 def _python_packages(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]) -> None:
     pip = facts["pip"]
     index = pip["index_url"] or ("none (no-index)" if pip["no_index"] else "pip's default")
-    found = ", ".join([index, *pip["extra_index_url"], *pip["find_links"], *pip["wheel_folders"]])
+    found = ", ".join(
+        [index, *pip["extra_index_url"], *pip["find_links"], *(item["path"] for item in pip["wheel_folders"])]
+    )
     why = "this host's pip configuration"
     if pip["local_index_url"]:
         why += f"; {len(pip['local_index_url'])} file:// indexes stay outside (images cannot see them)"

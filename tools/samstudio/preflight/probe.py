@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import configparser
 import contextlib
+import hashlib
 import http.client
 import json
 import os
@@ -148,6 +149,12 @@ def _blocked(error: urllib.error.HTTPError) -> bool:
     return error.code == 403 and "Docker-Distribution-Api-Version" not in error.headers
 
 
+def listing_digest(folder: str) -> str:
+    """Twelve hex digits over the names and sizes of a folder's files."""
+    listing = sorted(f"{path.name} {path.stat().st_size}" for path in Path(folder).iterdir())
+    return hashlib.sha256("\n".join(listing).encode()).hexdigest()[:12]
+
+
 def pip_settings() -> dict[str, object]:
     """The index settings that pip on this host would use, files first, then the environment, as pip orders them."""
     settings: dict[str, str] = {}
@@ -171,7 +178,7 @@ def pip_settings() -> dict[str, object]:
         "extra_index_url": [item for item in words("extra-index-url") if not item.startswith("file:")],
         "local_index_url": [item for item in words("extra-index-url") if item.startswith("file:")],
         "find_links": [item for item in words("find-links") if not item.startswith(("/", "file:/"))],
-        "wheel_folders": [item for item in folders if Path(item).is_dir()],
+        "wheel_folders": [{"path": item, "digest": listing_digest(item)} for item in folders if Path(item).is_dir()],
         "trusted_host": words("trusted-host"),
         "no_index": settings.get("no-index", "").lower() in ("1", "true", "yes", "on"),
     }
