@@ -42,7 +42,17 @@ SETTINGS: dict[str, Any] = {
     "images": "",
     "docker_engine_source": "auto",
     "torch_index_url": "",
-    "torch_cpu_index": "https://download.example.com/cpu",
+    "torch_index": "https://download.example.com",
+    "device": "auto",
+    "gpu": {
+        "action": "none",
+        "device": "cpu",
+        "torch": "2.13.0",
+        "index": "cpu",
+        "reason": "no NVIDIA hardware",
+        "advice": "",
+        "workers": [],
+    },
     "model": "tiny",
     "checkpoint_file": "",
     "checkpoint_path": "/var/lib/samstudio/models/sam2.1_hiera_tiny.pt",
@@ -50,6 +60,11 @@ SETTINGS: dict[str, Any] = {
     "checkpoint_url": "https://weights.example.com/sam2.1_hiera_tiny.pt",
     "demo_fallback": False,
 }
+GPU: dict[str, Any] = {
+    "action": "none", "device": "cuda", "torch": "2.13.0", "index": "cu126", "reason": "driver 535", "advice": "",
+    "workers": [{"device": "GPU-1", "name": "T4", "memory_mib": 15360, "model_size": "large"},
+                {"device": "GPU-2", "name": "A40", "memory_mib": 46068, "model_size": "large"}],
+}  # fmt: skip
 OFFLINE = {"unreachable": dict.fromkeys(FACTS["unreachable"], UNREACHABLE)}
 
 
@@ -64,6 +79,9 @@ def test_connected_host_takes_the_normal_route() -> None:
         "docker_engine": "docker_repository",
         "base_image": "registry",
         "label_studio_image": "registry",
+        "device": "cpu",
+        "gpu": "",
+        "torch_version": "2.13.0",
         "torch_index_url": "https://download.example.com/cpu",
         "model": "tiny",
     }
@@ -76,6 +94,9 @@ def test_strict_network_takes_what_is_there() -> None:
         "docker_engine": "distribution",
         "base_image": "mirror",
         "label_studio_image": "build",
+        "device": "cpu",
+        "gpu": "",
+        "torch_version": "2.13.0",
         "torch_index_url": "",
         "model": "demo",
     }
@@ -100,6 +121,12 @@ def test_strict_network_takes_what_is_there() -> None:
             {**OFFLINE, "files": {"/mnt/tiny.pt": 156_008_466}}, {"checkpoint_file": "/mnt/tiny.pt"},
             ("model", "tiny"), id="weights from a file",
         ),
+        pytest.param({}, {"gpu": GPU}, ("device", "cuda"), id="a GPU that works is taken"),
+        pytest.param({}, {"gpu": GPU}, ("gpu", "GPU-2"), id="the one with the most memory"),
+        pytest.param(
+            {}, {"gpu": GPU}, ("torch_index_url", "https://download.example.com/cu126"), id="torch for its driver"
+        ),
+        pytest.param({}, {"gpu": GPU, "device": "cpu"}, ("device", "cpu"), id="unless the CPU is asked for"),
         pytest.param({}, {"docker_engine_source": "distribution"}, ("docker_engine", "distribution"), id="insisted"),
     ],
 )  # fmt: skip
@@ -136,6 +163,7 @@ def test_choice(facts: dict[str, Any], settings: dict[str, Any], choice: tuple[s
             OFFLINE, {}, [UNREACHABLE, "sam2_backend_checkpoint_file", "sam2_backend_model=demo"],
             id="weights out of reach stop a host that asked for them",
         ),
+        pytest.param({}, {"device": "cuda"}, ["no NVIDIA", "sam2_backend_device=cpu"], id="no GPU to insist on"),
         pytest.param(
             {}, {"checkpoint_file": "/mnt/tiny.pt"}, ["/mnt/tiny.pt is missing"], id="checkpoint file missing",
         ),

@@ -48,6 +48,7 @@ def decide(facts: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     _engine(plan, facts, settings)
     _network(plan, facts, settings)
     _images(plan, facts, settings)
+    _gpu(plan, settings)
     _python_packages(plan, facts, settings)
     _model(plan, facts, settings)
     problems = [f"{row.what}: found {row.found}; {row.why}. {row.fix}" for row in plan.rows if row.fix]
@@ -188,6 +189,19 @@ def _images(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]) -> None
         )
 
 
+def _gpu(plan: Plan, settings: dict[str, Any]) -> None:
+    gpu, wanted = settings["gpu"], settings["device"]
+    works = gpu["device"] == "cuda"
+    device = "cuda" if works and wanted != "cpu" else "cpu"
+    workers = sorted(gpu["workers"], key=lambda worker: -int(worker["memory_mib"]))
+    plan.choices["gpu"] = workers[0]["device"] if workers and device == "cuda" else ""
+    found = ", ".join(worker["name"] for worker in gpu["workers"]) or ("a GPU" if works else "no usable NVIDIA GPU")
+    fix = ""
+    if gpu["action"] == "stop" or (wanted == "cuda" and not works):
+        fix = gpu["advice"] or "Deploy with -e sam2_backend_device=cpu."
+    plan.choose("device", device, "GPU", found, gpu["reason"], fix)
+
+
 def _python_packages(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]) -> None:
     pip = facts["pip"]
     index = pip["index_url"] or ("none (no-index)" if pip["no_index"] else "pip's default")
@@ -198,6 +212,8 @@ def _python_packages(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]
     if pip["local_index_url"]:
         why += f"; {len(pip['local_index_url'])} file:// indexes stay outside (images cannot see them)"
     plan.add("Python packages", found, "the same in image builds", why)
+    plan.choices["torch_version"] = settings["gpu"]["torch"]
+    index = settings["gpu"]["index"] if plan.choices["device"] == "cuda" else "cpu"
     if settings["torch_index_url"]:
         plan.choose(
             "torch_index_url", settings["torch_index_url"], "PyTorch", "-", "set by sam2_backend_torch_index_url"
@@ -213,7 +229,7 @@ def _python_packages(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]
             "from this host's pip configuration: a +cpu wheel in a wheel folder is taken, else the large CUDA build",
         )
     else:
-        plan.choose("torch_index_url", settings["torch_cpu_index"], "PyTorch", "its index answers", "the CPU build")
+        plan.choose("torch_index_url", f"{settings['torch_index']}/{index}", "PyTorch", "its index answers", "")
 
 
 def _model(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]) -> None:
