@@ -116,7 +116,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     settings = Settings(
         device=read.text("DEVICE", "auto"),
         model_config=read.text("MODEL_CONFIG", "auto"),
-        model_checkpoint=read.text("MODEL_CHECKPOINT", "demo"),
+        model_checkpoint=read.text("MODEL_CHECKPOINT", "demo" if read.text("MODEL_CONFIG", "auto") == "auto" else ""),
         model_dir=read.path("MODEL_DIR", "/models"),
         precision=read.choice("PRECISION", "auto", PRECISIONS),
         threads=read.integer("THREADS", 0, 0, 1024),

@@ -5,34 +5,19 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import re
 import tempfile
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
+from .checkpoints import ModelFiles, resolve_model
 from .config import Settings
 from .engine.base import Engine
-
-DEMO = "demo"
-DEMO_FILES = ("sam2.1_demo.yaml", "sam2.1_demo.pt")
-OFFICIAL = re.compile(r"(?P<generation>sam2(?:\.1)?)_hiera_(?P<size>tiny|small|base_plus|large)\.pt")
-SIZE_NAMES = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}
 
 log = logging.getLogger(__name__)
 
 
 class ModelRefused(Exception):
     """The model that was asked for cannot be served; the text says what was found, expected, and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFiles:
-    """config: a file, or a name inside the sam2 package. demo: the packaged demo model."""
-
-    config: str
-    checkpoint: Path
-    demo: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +57,20 @@ class LoadedModel:
 
 def find(settings: Settings) -> ModelFiles:
     """Without loading anything. Raises ModelRefused for a checkpoint that is not there or a config left to guess."""
-    if settings.model_checkpoint == DEMO:
-        folder = Path(str(resources.files("sam2_backend.demo")))
-        config, checkpoint = (folder / name for name in DEMO_FILES)
-        return ModelFiles(str(config), checkpoint, demo=True)
-    checkpoint = settings.model_dir / settings.model_checkpoint
-    if not checkpoint.is_file():
-        raise ModelRefused(
-            f"MODEL_CHECKPOINT={settings.model_checkpoint}: there is no file {checkpoint}; put the checkpoint there, "
-            "or set MODEL_CHECKPOINT=demo for the small model that knows drawn shapes only."
+    named = "" if settings.model_config == "auto" else settings.model_config
+    own = settings.model_dir / named
+    try:
+        files = resolve_model(
+            str(own) if named and own.is_file() else named, settings.model_checkpoint, settings.model_dir
         )
-    return ModelFiles(_config(settings, checkpoint), checkpoint, demo=False)
+    except ValueError as error:
+        raise ModelRefused(str(error)) from error
+    if not files.checkpoint.is_file():
+        raise ModelRefused(
+            f"MODEL_CHECKPOINT={settings.model_checkpoint}: there is no file {files.checkpoint}; put the checkpoint "
+            "there, or set MODEL_CHECKPOINT=demo for the small model that knows drawn shapes only."
+        )
+    return files
 
 
 def load(settings: Settings) -> LoadedModel:
@@ -112,20 +100,6 @@ def load(settings: Settings) -> LoadedModel:
 def file_hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _config(settings: Settings, checkpoint: Path) -> str:
-    if settings.model_config != "auto":
-        own = settings.model_dir / settings.model_config
-        return str(own) if own.is_file() else settings.model_config
-    official = OFFICIAL.fullmatch(checkpoint.name)
-    if not official:
-        raise ModelRefused(
-            f"MODEL_CONFIG is not set, and {checkpoint.name} is no official checkpoint's name that would tell it: set "
-            "e.g. MODEL_CONFIG=configs/sam2.1/sam2.1_hiera_t.yaml."
-        )
-    generation = official["generation"]
-    return f"configs/{generation}/{generation}_hiera_{SIZE_NAMES[official['size']]}.yaml"
 
 
 def _writable(folder: Path) -> Path:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import sam2_backend.server
 from sam2_backend import __main__ as entry
+from sam2_backend.checkpoints import ModelFiles
 from sam2_backend.config import Settings
-from sam2_backend.model import LoadedModel, ModelFiles
+from sam2_backend.model import LoadedModel
 from stand_in_engine import DiscEngine
 
 ENCODE_SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 0.0
@@ -21,7 +22,7 @@ def load(_: Settings) -> LoadedModel:
         raise RuntimeError("the stand-in was told to fail")
     if LOAD == "slowly":
         time.sleep(3)
-    files = ModelFiles("disc.yaml", Path("disc.pt"), demo=False)
+    files = ModelFiles("disc.yaml", Path("disc.pt"), official=None)
     return LoadedModel(DiscEngine(ENCODE_SECONDS), files, "0" * 64, overlaps=True)
 
 
