@@ -8,6 +8,7 @@ from typing import Any
 
 MINIMUM_MEMORY = 6 * 2**30
 MINIMUM_FREE = 12 * 2**30
+MINIMUM_FREE_DEPLOYED = 2 * 2**30
 APT_SYSTEMS = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04", "26.04")}
 MINIMUM_PYTHON = (3, 9)
 MINIMUM_ENGINE = (20, 10)
@@ -81,9 +82,8 @@ def _host(plan: Plan, facts: dict[str, Any]) -> None:
         "" if facts["uid"] == 0 else "Set ansible_become: true in the inventory, or run as root.",
     )
     _minimum(plan, "memory", facts["memory_bytes"], MINIMUM_MEMORY, "Use a host with more memory.")
-    _minimum(
-        plan, "free disk", facts["free_bytes"], MINIMUM_FREE, "Free some space, or set samstudio_data_dir elsewhere."
-    )
+    least = MINIMUM_FREE_DEPLOYED if facts["own_containers"] else MINIMUM_FREE
+    _minimum(plan, "free disk", facts["free_bytes"], least, "Free some space, or set samstudio_data_dir elsewhere.")
     certificates = facts["ca_certificates"]
     plan.add(
         "extra CAs",
