@@ -1,6 +1,6 @@
 """Addresses that work: URLs mended or refused with a reason, and which URL each party must use for each other.
 
-Standard library only: Ansible's own Python imports this. Nothing here connects; `samstudio.probes` does.
+Standard library only: Ansible's own Python imports this. Nothing here connects; the doctor does.
 """
 
 from __future__ import annotations

@@ -52,12 +52,7 @@ def running(
         _wait(url, process, folder / "backend.log")
         yield url
     finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        label_studio.stop(process, seconds=30)
 
 
 def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

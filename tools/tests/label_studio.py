@@ -104,12 +104,17 @@ def running(
         _wait(server)
         yield server
     finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop(process, seconds=20)
+
+
+def stop(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """End a server politely, and for certain."""
+    process.terminate()
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def free_port() -> int:
