@@ -21,7 +21,7 @@ FACTS: dict[str, Any] = {
     "arch": "x86_64",
     "python": "3.11.2",
     "memory_bytes": 16 * 2**30,
-    "free_bytes": 100 * 2**30,
+    "free_bytes": {"/var/lib/samstudio": 100 * 2**30},
     "engine": {"installed": False, "version": "", "error": "no docker command"},
     "own_containers": [],
     "network_subnet": "",
@@ -140,7 +140,13 @@ def test_choice(facts: dict[str, Any], settings: dict[str, Any], choice: tuple[s
     ("facts", "settings", "says"),
     [
         pytest.param({"ports": {"8080": '("nginx",pid=7)'}}, {}, ["nginx", "label_studio_port=8081"], id="port taken"),
-        pytest.param({"free_bytes": 2**30}, {}, ["1.0 GiB", "12.0 GiB"], id="disk full"),
+        pytest.param({"free_bytes": {"/data": 2**30}}, {}, ["/data", "1.0 GiB", "12.0 GiB"], id="disk full"),
+        pytest.param(
+            {"free_bytes": {"/data": 10 * 2**30, "/var/lib/docker": 2**30}},
+            {},
+            ["/var/lib/docker", "1.0 GiB", "8.0 GiB"],
+            id="the engine's disk full",
+        ),
         pytest.param({"memory_bytes": 2 * 2**30}, {}, ["2.0 GiB", "6.0 GiB"], id="little memory"),
         pytest.param({"python": "3.7.3"}, {}, ["3.7.3", "3.9"], id="old Python"),
         pytest.param({"uid": 1000}, {}, ["uid 1000", "ansible_become"], id="not root"),
@@ -185,7 +191,7 @@ def test_problem_is_named_with_its_mend(facts: dict[str, Any], settings: dict[st
 
 
 def test_table_shows_each_row_and_what_to_change() -> None:
-    decided = decide({"free_bytes": 2**30})
+    decided = decide({"free_bytes": {"/data": 2**30}})
     lines = plan.table(decided)
     assert lines[0].split()[0] == "what"
     assert any(line.startswith("  >> Free some space") for line in lines)
@@ -193,8 +199,9 @@ def test_table_shows_each_row_and_what_to_change() -> None:
 
 
 def test_a_deployed_host_passes() -> None:
-    decided = decide({"free_bytes": 3 * 2**30, "own_containers": ["label-studio"], "network_subnet": SETTINGS["subnet"],
-                      "routes": [f"{SETTINGS['subnet']} br-1"]})  # fmt: skip
+    deployed = {"own_containers": ["label-studio"], "network_subnet": SETTINGS["subnet"]}
+    routes = [f"{SETTINGS['subnet']} br-1"]
+    decided = decide({**deployed, "free_bytes": {"/data": 3 * 2**30}, "routes": routes})
     assert decided["problems"] == []
 
 
@@ -217,5 +224,5 @@ def test_probe_sees_this_machine(tmp_path: Path) -> None:
     assert "refused" in found["unreachable"]["closed"]
     assert found["files"] == {__file__: Path(__file__).stat().st_size}
     assert found["images_problem"].endswith("is not a folder")
-    assert found["free_bytes"] > 0
+    assert min(found["free_bytes"].values()) > 0
     assert found["memory_bytes"] > 0

@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 MINIMUM_MEMORY = 6 * 2**30
+# Where data and the engine's images share a filesystem, and of each where they do not.
 MINIMUM_FREE = 12 * 2**30
+MINIMUM_FREE_APART = 8 * 2**30
 MINIMUM_FREE_DEPLOYED = 2 * 2**30
 APT_SYSTEMS = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04", "26.04")}
 MINIMUM_PYTHON = (3, 9)
@@ -82,8 +84,12 @@ def _host(plan: Plan, facts: dict[str, Any]) -> None:
         "" if facts["uid"] == 0 else "Set ansible_become: true in the inventory, or run as root.",
     )
     _minimum(plan, "memory", facts["memory_bytes"], MINIMUM_MEMORY, "Use a host with more memory.")
-    least = MINIMUM_FREE_DEPLOYED if facts["own_containers"] else MINIMUM_FREE
-    _minimum(plan, "free disk", facts["free_bytes"], least, "Free some space, or set samstudio_data_dir elsewhere.")
+    disks = facts["free_bytes"]
+    least = MINIMUM_FREE_APART if len(disks) > 1 else MINIMUM_FREE
+    for path, free in disks.items():
+        fix = f"Free some space where {path} is, or set samstudio_data_dir elsewhere."
+        needed = MINIMUM_FREE_DEPLOYED if facts["own_containers"] else least
+        _minimum(plan, "free disk", free, needed, fix, f" for {path}")
     certificates = facts["ca_certificates"]
     plan.add(
         "extra CAs",
@@ -96,8 +102,8 @@ def _host(plan: Plan, facts: dict[str, Any]) -> None:
     )
 
 
-def _minimum(plan: Plan, what: str, found: int, least: int, fix: str) -> None:
-    plan.add(what, _gib(found), "as it is", f"{_gib(least)} are needed", "" if found >= least else fix)
+def _minimum(plan: Plan, what: str, found: int, least: int, fix: str, where: str = "") -> None:
+    plan.add(what, _gib(found) + where, "as it is", f"{_gib(least)} are needed", "" if found >= least else fix)
 
 
 def _gib(count: int) -> str:

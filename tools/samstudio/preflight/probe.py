@@ -9,7 +9,7 @@ file. Settings arrive as JSON in the environment variable PREFLIGHT_SETTINGS:
     subnet: str             the private network's subnet
     network: str            the private network's name
     containers: [str]       our own containers (a port or subnet that they hold is ours)
-    data_dir: str           where data will live (disk space is measured there)
+    data_dir: str           where data will live (disk space is measured there and where the engine keeps images)
     images: str             the user's image folder, or ""
     urls: {name: url}       addresses to try; any answer that is not a refusal or a server error counts as reachable
     files: [str]            files whose size is wanted
@@ -37,6 +37,7 @@ from pathlib import Path
 
 CA_FOLDERS = ("/usr/local/share/ca-certificates", "/etc/pki/ca-trust/source/anchors")
 PIP_FILES = ("/etc/pip.conf", "~/.pip/pip.conf", "~/.config/pip/pip.conf")
+DOCKER_ROOT = "/var/lib/docker"
 SERVICE_UID = 10001
 
 
@@ -75,11 +76,15 @@ def memory_bytes() -> int:
     return 0
 
 
-def free_bytes(path: str) -> int:
-    folder = Path(path)
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
+def free_bytes(*paths: str) -> dict[str, int]:
+    """Free bytes by path; of paths on one filesystem, the first."""
+    found: dict[int, tuple[str, int]] = {}
+    for path in paths:
+        folder = Path(path)
+        while not folder.exists():
+            folder = folder.parent
+        found.setdefault(folder.stat().st_dev, (path, shutil.disk_usage(folder).free))
+    return dict(found.values())
 
 
 def init_system() -> str:
@@ -228,6 +233,7 @@ def images_problem(folder: str) -> str:
 
 def main() -> None:
     settings = json.loads(os.environ["PREFLIGHT_SETTINGS"])
+    docker = engine()
     own = set(settings["containers"]) & set(running_containers())
     with ThreadPoolExecutor(max_workers=16) as pool:
         answers = pool.map(lambda item: (item[0], reach(item[1], settings["timeout"])), settings["urls"].items())
@@ -239,9 +245,9 @@ def main() -> None:
         "python": platform.python_version(),
         "cores": os.cpu_count() or 1,
         "memory_bytes": memory_bytes(),
-        "free_bytes": free_bytes(settings["data_dir"]),
+        "free_bytes": free_bytes(settings["data_dir"], str(docker.get("root", DOCKER_ROOT))),
         "init": init_system(),
-        "engine": engine(),
+        "engine": docker,
         "own_containers": sorted(own),
         "network_subnet": network_subnet(settings["network"]),
         "routes": routes(),
