@@ -19,6 +19,8 @@ from .model import ModelRefused, find
 from .server import Backend
 
 REFUSED = 2
+# How long a refused model's reason can be read at /health before the process ends.
+TELL_SECONDS = 5
 log = logging.getLogger("sam2_backend")
 
 
@@ -67,6 +69,7 @@ async def _serve(settings: Settings) -> int:
     async def refuse_when_model_is_refused() -> None:
         await backend.settled()
         if isinstance(backend.fatal, ModelRefused):
+            await asyncio.sleep(TELL_SECONDS)
             server.should_exit = True
 
     auth = bool(settings.basic_auth_user)
