@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "threshold() reads eight flags as one little-endian word");
+
 typedef struct {
     uint8_t *bytes;
     size_t length, capacity;
@@ -31,9 +33,11 @@ static void put(BitStream *s, uint32_t value, int bits)
     }
     s->pending = (s->pending << bits) | value;
     s->pending_bits += bits;
-    while (s->pending_bits >= 8) {
-        s->pending_bits -= 8;
-        s->bytes[s->length++] = (uint8_t)(s->pending >> s->pending_bits);
+    if (s->pending_bits >= 32) {
+        s->pending_bits -= 32;
+        const uint32_t whole = (uint32_t)(s->pending >> s->pending_bits);
+        for (int i = 0; i < 4; i++)
+            s->bytes[s->length++] = (uint8_t)(whole >> (24 - 8 * i));
     }
 }
 
@@ -67,11 +71,13 @@ static void put_run(BitStream *s, int64_t pixels, uint32_t value)
 /* Closes the stream and hands its buffer to the caller, who frees it; NULL when memory ran out. */
 static uint8_t *finish(BitStream *s, int64_t *length)
 {
-    put(s, 0, 8 - s->pending_bits);
+    put(s, 0, 8 - s->pending_bits % 8);
     if (s->failed) {
         free(s->bytes);
         return NULL;
     }
+    for (; s->pending_bits >= 8; s->pending_bits -= 8)
+        s->bytes[s->length++] = (uint8_t)(s->pending >> (s->pending_bits - 8));
     *length = (int64_t)s->length;
     return s->bytes;
 }
@@ -135,19 +141,39 @@ static inline int source_tap(int out, float scale, int size, float *weight)
     return tap;
 }
 
+/* The first output pixel in low..high whose value has another sign than `left`, the value at column `column`. */
+static inline int crossing(float left, float right, int column, int low, int high, const float *weight, float per_column)
+{
+    const int inside = left > 0.f;
+    const float share = left / (left - right);
+    int at = low;
+    if (share > 0.f && share <= 1.f)
+        at = (int)(((float)column + share + 0.5f) * per_column + 0.5f);
+    at = at < low ? low : at > high ? high : at;
+#define SIGN_AT(pixel) ((1.f - weight[pixel]) * left + weight[pixel] * right > 0.f)
+    while (at > low && SIGN_AT(at - 1) != inside)
+        at--;
+    while (at < high && SIGN_AT(at) == inside)
+        at++;
+#undef SIGN_AT
+    return at;
+}
+
 /* Bilinear upsampling of logits (h, w) to (height, width), thresholded at 0, without ever holding the upsampled values.
  *
  * Per output row the w columns are interpolated vertically; inside one cell between two columns the row is linear, so
- * its sign changes at most once and the crossing pixel is found by bisection. Cost: height * w + runs * log(cell).
+ * its sign changes at most once, and where follows from the two values. Cost: height * w + runs.
  */
 static int threshold(const float *logits, int h, int w, int height, int width, Sink *sink)
 {
     const float scale_y = (float)h / (float)height, scale_x = (float)w / (float)width;
+    const float per_column = (float)width / (float)w;
     float *weight = malloc(sizeof(float) * (size_t)width);
     int *first = malloc(sizeof(int) * ((size_t)w + 1)); /* first output pixel whose left tap is this column */
     float *lowest = malloc(sizeof(float) * (size_t)h), *highest = malloc(sizeof(float) * (size_t)h);
     float *row = malloc(sizeof(float) * ((size_t)w + 1));
-    int ok = weight && first && lowest && highest && row;
+    uint8_t *changes = calloc((size_t)w + 8, 1); /* 1 where the sign changes from this column to the next */
+    int ok = weight && first && lowest && highest && row && changes;
     if (!ok)
         goto done;
 
@@ -180,29 +206,20 @@ static int threshold(const float *logits, int h, int w, int height, int width, S
         const float *upper = logits + (size_t)top * w, *lower = logits + (size_t)bottom * w;
         for (int x = 0; x < w; x++)
             row[x] = (1.f - below) * upper[x] + below * lower[x];
-        row[w] = row[w - 1];
-        for (int cell = 0; cell < w;) {
-            const int inside = row[cell] > 0.f;
-            int end = cell;
-            while (end < w && (row[end + 1] > 0.f) == inside)
-                end++;
-            emit(sink, inside, first[end] - first[cell]);
-            if (end < w) { /* the row crosses zero between columns end and end + 1 */
-                int low = first[end], high = first[end + 1];
-                const float left = row[end], right = row[end + 1];
-                while (low < high) {
-                    const int middle = (low + high) / 2;
-                    const float value = (1.f - weight[middle]) * left + weight[middle] * right;
-                    if ((value > 0.f) == inside)
-                        low = middle + 1;
-                    else
-                        high = middle;
-                }
-                emit(sink, inside, low - first[end]);
-                emit(sink, !inside, first[end + 1] - low);
+        for (int x = 0; x < w - 1; x++)
+            changes[x] = (row[x] > 0.f) != (row[x + 1] > 0.f);
+        int start = 0;
+        for (int block = 0; block < w; block += 8) {
+            uint64_t eight;
+            memcpy(&eight, changes + block, 8);
+            for (; eight; eight &= eight - 1) {
+                const int end = block + __builtin_ctzll(eight) / 8;
+                const int at = crossing(row[end], row[end + 1], end, first[end], first[end + 1], weight, per_column);
+                emit(sink, row[end] > 0.f, at - start);
+                start = at;
             }
-            cell = end + 1;
         }
+        emit(sink, row[w - 1] > 0.f, width - start);
     }
 done:
     free(weight);
@@ -210,6 +227,7 @@ done:
     free(lowest);
     free(highest);
     free(row);
+    free(changes);
     return ok;
 }
 
@@ -233,16 +251,23 @@ int sam2_logits_to_mask(const float *logits, int h, int w, int height, int width
 /* The bytes as the text of a JSON array; `text` has room for 4 * count + 2. Returns the characters written. */
 int64_t sam2_rle_to_json(const uint8_t *bytes, int64_t count, char *text)
 {
+    char words[256][4] = {0};
+    uint8_t lengths[256];
+    for (int value = 0; value < 256; value++) {
+        char *end = words[value];
+        if (value >= 100)
+            *end++ = (char)('0' + value / 100);
+        if (value >= 10)
+            *end++ = (char)('0' + value / 10 % 10);
+        *end++ = (char)('0' + value % 10);
+        *end++ = ',';
+        lengths[value] = (uint8_t)(end - words[value]);
+    }
     char *at = text;
     *at++ = '[';
     for (int64_t i = 0; i < count; i++) {
-        const unsigned value = bytes[i];
-        if (value >= 100)
-            *at++ = (char)('0' + value / 100);
-        if (value >= 10)
-            *at++ = (char)('0' + value / 10 % 10);
-        *at++ = (char)('0' + value % 10);
-        *at++ = ',';
+        memcpy(at, words[bytes[i]], 4);
+        at += lengths[bytes[i]];
     }
     if (count)
         at--;
