@@ -20,7 +20,7 @@ from .labelconfig import LabelConfig
 from .lanes import Lane, Urgency
 from .logs import fields
 from .metrics import Metrics
-from .prewarm import Prewarmer
+from .prewarm import Clicks, Prewarmer
 from .projects import Projects, project_number
 from .prompts import ObjectPrompt
 from .refine import LastLogits
@@ -75,6 +75,7 @@ class Predictor:
         prewarmer: Prewarmer,
         metrics: Metrics,
         errors: LastErrors,
+        clicks: Clicks,
     ) -> None:
         self._engine = engine
         self._settings = settings
@@ -85,7 +86,7 @@ class Predictor:
         self._metrics = metrics
         self._errors = errors
         self._logits = LastLogits()
-        self.in_progress = 0
+        self.clicks = clicks
         self.last_click: dict[str, object] | None = None
 
     async def predict(self, request: Request) -> dict[str, Any]:
@@ -95,25 +96,23 @@ class Predictor:
             return {"results": [[] for _ in request.tasks]}
         if request.result == [] or not request.tasks:
             return {"results": [{"result": []} for _ in request.tasks]}
-        if self.in_progress >= self._settings.limits.interactive:
+        if self.clicks.count >= self._settings.limits.interactive:
             raise Problem(
                 503,
                 "queue",
-                f"The SAM2 backend is busy with {self.in_progress} clicks, the limit: try again in a moment.",
+                f"The SAM2 backend is busy with {self.clicks.count} clicks, the limit: try again in a moment.",
                 retry_after=2,
             )
-        self.in_progress += 1
         try:
-            async with asyncio.timeout(self._settings.limits.predict_seconds):
-                return {"results": await self._clicks(request)}
+            with self.clicks:
+                async with asyncio.timeout(self._settings.limits.predict_seconds):
+                    return {"results": await self._clicks(request)}
         except TimeoutError:
             raise Problem(
                 504,
                 "predict",
                 f"No mask within {self._settings.limits.predict_seconds:g} s: the backend is overloaded.",
             ) from None
-        finally:
-            self.in_progress -= 1
 
     async def _clicks(self, request: Request) -> list[dict[str, Any]]:
         config = labelconfig.parse(request.label_config or self._projects.get(request.project).label_config)

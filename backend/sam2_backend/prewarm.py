@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import secrets
@@ -24,6 +25,8 @@ from .sources import Source
 
 log = logging.getLogger(__name__)
 AT_ONCE = 2
+# The longest that an image waits for a moment without clicks; then it shares the device with them.
+PATIENCE_SECONDS = 10.0
 # Tasks that are looked up between two turns of the event loop, which has clicks and /health to answer.
 BREATH = 50
 MOST_PROJECTS = 200
@@ -53,6 +56,29 @@ class Progress:
         }
 
 
+class Clicks:
+    """The clicks in progress, and the moments without any. Used from the event loop only."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+    def __enter__(self) -> None:
+        self.count += 1
+        self._none.clear()
+
+    def __exit__(self, *_: object) -> None:
+        self.count -= 1
+        if not self.count:
+            self._none.set()
+
+    async def pause(self) -> None:
+        """Until there are none, but not longer than an image may wait."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._none.wait(), PATIENCE_SECONDS)
+
+
 class Prewarmer:
     """Used from the event loop only."""
 
@@ -63,7 +89,9 @@ class Prewarmer:
         limits: Limits,
         metrics: Metrics,
         errors: LastErrors,
+        clicks: Clicks,
     ) -> None:
+        self._clicks = clicks
         self._embeddings = embeddings
         self._projects = projects
         self._limits = limits
@@ -179,6 +207,9 @@ class Prewarmer:
             while not self._waiting:
                 self._wake.clear()
                 await self._wake.wait()
+            await self._clicks.pause()
+            if not self._waiting:
+                continue
             _, (project, source) = self._waiting.popitem(last=False)
             progress = self._progress.setdefault(project, Progress(begun=time.monotonic()))
             try:

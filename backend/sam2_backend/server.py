@@ -19,7 +19,7 @@ from .logs import fields
 from .metrics import Metrics
 from .model import LoadedModel, ModelRefused, load
 from .predict import Predictor
-from .prewarm import Prewarmer
+from .prewarm import Clicks, Prewarmer
 from .projects import Projects
 from .sources import origin_of
 from .tokens import Tokens
@@ -113,7 +113,7 @@ class Backend:
             "versions": versions(),
             "cache": embeddings.describe() if embeddings else None,
             "queue": {
-                "depth": serving.predictor.in_progress if serving else 0,
+                "depth": serving.predictor.clicks.count if serving else 0,
                 "limit": settings.limits.interactive,
                 "prewarm": serving.prewarmer.depth if serving else 0,
             },
@@ -131,7 +131,7 @@ class Backend:
         for tier, store in (("memory", embeddings.memory), ("disk", embeddings.disk)):
             self.metrics.cache_bytes.labels(tier).set(store.bytes)
             self.metrics.cache_entries.labels(tier).set(len(store))
-        self.metrics.queue.labels("interactive").set(self.serving.predictor.in_progress)
+        self.metrics.queue.labels("interactive").set(self.serving.predictor.clicks.count)
         self.metrics.queue.labels("encode").set(self.serving.encoder.depth)
         self.metrics.queue.labels("prewarm").set(self.serving.prewarmer.depth)
         self.metrics.device_memory.set(self.serving.model.device_memory())
@@ -166,10 +166,19 @@ class Backend:
         encoder, decoder = Lane("encode", device), Lane("decode", device)
         embeddings = Embeddings(model.engine, self.settings, self._fetcher, encoder, decoder, self.metrics)
         await asyncio.to_thread(embeddings.disk.open)
-        prewarmer = Prewarmer(embeddings, self.projects, self.settings.limits, self.metrics, self.errors)
+        clicks = Clicks()
+        prewarmer = Prewarmer(embeddings, self.projects, self.settings.limits, self.metrics, self.errors, clicks)
         prewarmer.start()
         predictor = Predictor(
-            model.engine, self.settings, embeddings, decoder, self.projects, prewarmer, self.metrics, self.errors
+            model.engine,
+            self.settings,
+            embeddings,
+            decoder,
+            self.projects,
+            prewarmer,
+            self.metrics,
+            self.errors,
+            clicks,
         )
         info = model.engine.info
         self.metrics.model.labels(info.model, info.name, info.device, info.precision).set(1)
