@@ -7,9 +7,8 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import numpy as np
 import numpy.typing as npt
@@ -49,8 +48,7 @@ def click_samples(
     """
     config = label_config.parse(projects.by_id(studio, project).label_config or "<View/>")
     record = _record(studio, project, backend_url)
-    tasks = {_file(task, config): task["id"] for task in projects.tasks_with_image(
-        studio, project, config.data_key, f"{samples.FOLDER}/")}  # fmt: skip
+    tasks = sample_tasks(studio, project, config)
     clicks = []
     for scene in samples.load(folder):
         if scene.file not in tasks:
@@ -93,8 +91,11 @@ def _record(studio: LabelStudio, project: int, backend_url: str) -> int:
     return int(record.id or 0)
 
 
-def _file(task: dict[str, Any], config: label_config.LabelConfig) -> str:
-    return PurePosixPath(unquote(str(task["data"].get(config.data_key, "")))).name
+def sample_tasks(studio: LabelStudio, project: int, config: label_config.LabelConfig) -> dict[str, int]:
+    """The tasks whose image is a drawn sample, by the sample's file."""
+    found = projects.tasks_with_image(studio, project, config.data_key, "sample-")
+    named = ((samples.named_by(str(task["data"].get(config.data_key, ""))), int(task["id"])) for task in found)
+    return {file: task for file, task in named if file}
 
 
 def _click(
@@ -168,7 +169,7 @@ def _broken(said: str) -> LabelStudioError:
     if RESERVED in said:
         link, expected = "ssrf-guard", "the backend's address left out of Label Studio's banned list"
         command = "samstudio ssrf show"
-    elif "401" in said:
+    elif "401 Client Error" in said:
         link, expected, command = "backend-auth", "the basic auth the backend was started with", "samstudio register"
     elif "interactive" in said:
         link, expected, command = "ml-backend", "interactive preannotations on", "samstudio register"

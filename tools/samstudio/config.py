@@ -57,7 +57,7 @@ class Deployment:
     backend: BackendSettings = field(default_factory=BackendSettings)
     project: ProjectSettings = field(default_factory=ProjectSettings)
     images: ImageSettings = field(default_factory=ImageSettings)
-    #: whether a deployment.yml was there
+    #: whether a deployment.yml describes this pair
     described: bool = False
 
     @property

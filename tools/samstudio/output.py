@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +17,14 @@ from samstudio.errors import SamstudioError
 
 out = Console()
 err = Console(stderr=True)
+
+#: How this command was called, where that is not simply `samstudio`.
+CALLED_AS = "SAMSTUDIO_CALLED_AS"
+
+
+def typed(text: str) -> str:
+    """A text with its `samstudio …` commands as they have to be typed here."""
+    return re.sub(r"(?<![\w./-])samstudio(?= [a-z])", lambda _: os.environ.get(CALLED_AS, "samstudio"), text)
 
 
 def emit(result: Mapping[str, Any], *, as_json: bool, human: Callable[[], None]) -> None:
@@ -41,4 +51,4 @@ def show_error(error: SamstudioError) -> None:
     err.print(f"[bold red]error[/] {escape(error.message)}", soft_wrap=True)
     for name, text in error.fields().items():
         if name != "message":
-            err.print(f"  [dim]{name + ':':10}[/]{escape(text)}", soft_wrap=True)
+            err.print(f"  [dim]{name + ':':10}[/]{escape(typed(text))}", soft_wrap=True)

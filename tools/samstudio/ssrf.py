@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -53,6 +54,16 @@ KNOWN: tuple[str, ...] = (
     "fe80::/10",
     "ff00::/8",
 )
+
+
+def resolved(name: str) -> list[str]:
+    """The addresses of a name as this machine resolves it; an address is its own.
+
+    Raises:
+        OSError: nothing of that name.
+    """
+    found = socket.getaddrinfo(name.strip().strip("[]"), None, type=socket.SOCK_STREAM)
+    return sorted({str(address[0]) for *_, address in found})
 
 
 def exempt(banned: Iterable[str], allowed: Iterable[str]) -> list[str]:

@@ -10,20 +10,20 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+from tools.tests import servers
 
 VENV_VARIABLE = "SAMSTUDIO_TEST_LABEL_STUDIO"
 EMAIL, PASSWORD = "admin@samstudio.local", "correct horse battery staple"
 START_SECONDS = 120
 #: Label Studio below a test is asked for loopback only; nothing of the developer's environment leaks in.
 KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR")
+
+CONTAINED = ("unshare", "--net", "--", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
 
 
 @dataclass
@@ -64,8 +64,10 @@ def running(
     *,
     environment: Path | None = None,
     settings: Mapping[str, str] | None = None,
+    host: str = "127.0.0.1",
     port: int | None = None,
     public_url: str | None = None,
+    contained: bool = False,
 ) -> Iterator[RunningLabelStudio]:
     """Start a Label Studio and stop it afterwards.
 
@@ -75,14 +77,15 @@ def running(
         environment: a virtual environment other than the one of SAMSTUDIO_TEST_LABEL_STUDIO.
         settings: environment variables, `ML_BLOCK_LOCAL_IP` and its kin among them.
         public_url: LABEL_STUDIO_HOST; its own address unless given.
+        contained: in a network of its own, as in a container that publishes its port: localhost is itself.
     """
     environment = environment or venv()
     version, site = _installed(environment)
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copytree(_template(environment, version, cache), folder / "data")
     (folder / "documents" / "images").mkdir(parents=True)
-    port = port or free_port()
-    url = f"http://127.0.0.1:{port}"
+    port = port or servers.free_port(host)
+    url = f"http://{host}:{port}"
     variables = {
         **_variables(folder / "data"),
         "LABEL_STUDIO_HOST": url if public_url is None else public_url,
@@ -91,36 +94,23 @@ def running(
         "DJANGO_SETTINGS_MODULE": "core.settings.label_studio",
         **(settings or {}),
     }
+    bound = f"unix:{folder / 'socket'}" if contained else f"{host}:{port}"
     argv = [
-        str(environment / "bin" / "gunicorn"),
+        *(CONTAINED if contained else ()), str(environment / "bin" / "gunicorn"),
         "--chdir", f"{site}/label_studio", "--pythonpath", f"{site}/label_studio",
-        "--bind", f"127.0.0.1:{port}", "--workers", "1", "--threads", "8", "--timeout", "0",
+        "--bind", bound, "--workers", "1", "--threads", "8", "--timeout", "0",
         "--graceful-timeout", "3", "core.wsgi:application",
     ]  # fmt: skip
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(argv, env=variables, stdout=log, stderr=log)
     server = RunningLabelStudio(url, version, folder, process)
+    published = servers.forwarding((host, port), folder / "socket") if contained else contextlib.nullcontext()
     try:
-        _wait(server)
-        yield server
+        with published:
+            servers.wait(f"{url}/health/", process, folder / "server.log", START_SECONDS)
+            yield server
     finally:
-        stop(process, seconds=20)
-
-
-def stop(process: subprocess.Popen[bytes], seconds: float) -> None:
-    """End a server politely, and for certain."""
-    process.terminate()
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+        servers.stop(process, seconds=20)
 
 
 def _installed(environment: Path) -> tuple[str, str]:
@@ -165,15 +155,3 @@ def _template(environment: Path, version: str, cache: Path) -> Path:
     with contextlib.suppress(OSError):
         making.rename(ready)
     return ready
-
-
-def _wait(server: RunningLabelStudio) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if server.process.poll() is not None:
-            raise RuntimeError(f"Label Studio ended with {server.process.returncode}:\n{server.log[-4000:]}")
-        with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{server.url}/health/", timeout=5, trust_env=False).status_code == 200:
-                return
-        time.sleep(0.2)
-    raise RuntimeError(f"Label Studio did not start within {START_SECONDS} s:\n{server.log[-4000:]}")

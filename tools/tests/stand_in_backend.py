@@ -30,6 +30,8 @@ class Behaviour:
 
     user: str = USER
     password: str = PASSWORD
+    #: answers everyone
+    open: bool = False
     #: path → status to answer with
     status: dict[str, int] = field(default_factory=dict)
     #: path → seconds to wait first
@@ -106,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _allowed(self) -> bool:
         pair = base64.b64encode(f"{self.behaviour.user}:{self.behaviour.password}".encode()).decode()
-        return self.headers.get("Authorization") == f"Basic {pair}"
+        return self.behaviour.open or self.headers.get("Authorization") == f"Basic {pair}"
 
     def _answer(self, status: int, body: Any, raw: bytes | None = None) -> None:
         content = json.dumps(body).encode() if raw is None else raw

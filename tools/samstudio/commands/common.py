@@ -26,13 +26,37 @@ TokenFile = Annotated[
     typer.Option(
         "--token-file",
         metavar="FILE",
-        help="A file with the API token. Default: $LABEL_STUDIO_API_KEY, or the secret.",
+        help="A 0600 file with the API token. Default: $LABEL_STUDIO_API_KEY, or the secret.",
+    ),
+]
+BackendUser = Annotated[
+    str, typer.Option("--backend-user", metavar="NAME", help="The backend's basic auth user. Default: deployment.yml.")
+]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--password-file",
+        metavar="FILE",
+        help="A 0600 file with the backend's basic auth password. Default: $BASIC_AUTH_PASS, or the secret.",
     ),
 ]
 
+#: How a person gets a secret into a file, without it being seen by others or kept by a shell.
+HINTS = {
+    API_TOKEN: "copy a personal access token (Label Studio, Account & Settings) and paste it into: "
+    "install -m 0600 /dev/stdin token   # Ctrl-D ends; then add --token-file token",
+    BACKEND_PASSWORD: "paste the BASIC_AUTH_PASS that the backend was started with into: "
+    "install -m 0600 /dev/stdin password   # Ctrl-D ends; then add --password-file password",
+}
+
 
 def deployment(
-    context: typer.Context, *, label_studio_url: str = "", backend_url: str = "", title: str = ""
+    context: typer.Context,
+    *,
+    label_studio_url: str = "",
+    backend_url: str = "",
+    backend_user: str = "",
+    title: str = "",
 ) -> Deployment:
     """The host's deployment, with what the options say in its place.
 
@@ -42,10 +66,13 @@ def deployment(
     found = configuration.load(context.obj)
     if label_studio_url:
         url = mended(label_studio_url, "--label-studio-url", 8080, keep_path=True)
-        found = replace(found, label_studio=replace(found.label_studio, url=url))
+        own = found.described and url == found.label_studio.url
+        found = replace(found, label_studio=replace(found.label_studio, url=url), described=own)
     if backend_url:
         url = mended(backend_url, "--backend-url", 9090)
         found = replace(found, backend=replace(found.backend, internal_url=url))
+    if backend_user:
+        found = replace(found, backend=replace(found.backend, basic_auth_user=backend_user))
     if title:
         found = replace(found, project=replace(found.project, title=title))
     return found
@@ -62,7 +89,11 @@ def mended(text: str, option: str, port: int, *, keep_path: bool = False) -> str
 
 
 def studio(found: Deployment, token_file: Path | None = None) -> LabelStudio:
-    return connect(found.label_studio.url, _secret(found, API_TOKEN, "LABEL_STUDIO_API_KEY", token_file))
+    return connect(found.label_studio.url, api_token(found, token_file))
+
+
+def api_token(found: Deployment, token_file: Path | None = None) -> str:
+    return _secret(found, API_TOKEN, "LABEL_STUDIO_API_KEY", token_file)
 
 
 def backend_password(found: Deployment, password_file: Path | None = None) -> str:
@@ -71,6 +102,19 @@ def backend_password(found: Deployment, password_file: Path | None = None) -> st
 
 def _secret(found: Deployment, name: str, variable: str, file: Path | None) -> str:
     """A secret from the file an option names, else the environment, else the deployment's store."""
+    if file is not None and not file.exists():
+        raise _missing(name, f"no file {file}")
     if file is not None:
         return SecretStore(file.parent).read(file.name)
-    return os.environ.get(variable) or SecretStore(found.secrets_dir).read(name)
+    if os.environ.get(variable):
+        return os.environ[variable]
+    store = SecretStore(found.secrets_dir)
+    if not found.described and not store.exists(name):
+        raise _missing(name, f"no file given, no {variable} in the environment")
+    return store.read(name)
+
+
+def _missing(name: str, seen: str) -> SamstudioError:
+    return SamstudioError(
+        f"The {name.replace('_', ' ')} is missing.", found=seen, expected="a file of mode 0600", command=HINTS[name]
+    )

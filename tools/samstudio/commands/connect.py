@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -13,10 +14,13 @@ from samstudio import configs, ssrf
 from samstudio.commands.common import (
     AsJson,
     BackendUrl,
+    BackendUser,
     Check,
     LabelStudioUrl,
+    PasswordFile,
     ProjectId,
     TokenFile,
+    api_token,
     backend_password,
     deployment,
     studio,
@@ -25,6 +29,9 @@ from samstudio.config import Deployment
 from samstudio.errors import SamstudioError
 from samstudio.labelstudio import LabelStudio
 from samstudio.output import emit, err, failures, out
+
+if TYPE_CHECKING:
+    from samstudio.registration import Request
 
 samples_app = typer.Typer(no_args_is_help=True, help="Drawn images whose masks are known.")
 ssrf_app = typer.Typer(no_args_is_help=True, help="Label Studio's guard against calls to private addresses.")
@@ -75,16 +82,15 @@ def register(
     label_studio_url: LabelStudioUrl = "",
     backend_url: BackendUrl = "",
     token_file: TokenFile = None,
-    password_file: Annotated[
-        Path | None,
-        typer.Option(help="A file with the backend's basic auth password. Default: $BASIC_AUTH_PASS, or the secret."),
-    ] = None,
+    backend_user: BackendUser = "",
+    password_file: PasswordFile = None,
     as_json: AsJson = False,
     check: Check = False,
 ) -> None:
     """Connect the backend to a project: labeling config, images, ML backend record. Run again, it mends and adds.
 
-    It never replaces a labeling config unless told to, and never removes a task or an annotation.
+    With --label-studio-url, Label Studio may be any: drawn images are uploaded to it and clicked. It never replaces a
+    labeling config unless told to, and never removes a task or an annotation.
     """
     with failures(as_json=as_json):
         from samstudio import registration
@@ -93,15 +99,39 @@ def register(
             raise SamstudioError("No such labeling config.", found=config_name, expected=" or ".join(configs.NAMES))
         if every and project is not None:
             raise SamstudioError("--all and --project exclude each other.", expected="one of them")
-        found = deployment(context, label_studio_url=label_studio_url, backend_url=backend_url, title=title)
+        found = deployment(
+            context, label_studio_url=label_studio_url, backend_url=backend_url, backend_user=backend_user, title=title
+        )
         request = registration.Request(
             project=project, every=every, config_name=config_name, set_config=set_config, images=images
         )
-        password = backend_password(found, password_file)
         say = _quiet if as_json else _say
-        with studio(found, token_file) as connection:
-            result = registration.register(connection, found, password, request, check=check, say=say)
+        if found.described or not label_studio_url:
+            password = backend_password(found, password_file)
+            with studio(found, token_file) as connection:
+                result = registration.register(connection, found, password, request, check=check, say=say)
+        else:
+            result = _register_elsewhere(found, request, backend_url, token_file, password_file, check, say)
         emit(result, as_json=as_json, human=lambda: _show_registration(result))
+
+
+def _register_elsewhere(
+    found: Deployment, request: Request, backend_url: str, token_file: Path | None, password_file: Path | None,
+    check: bool, say: Callable[[str], None],
+) -> dict[str, Any]:  # fmt: skip
+    from samstudio import elsewhere
+    from samstudio.doctor import patient
+
+    if not backend_url:
+        raise SamstudioError(
+            "Where is the backend?", found="no --backend-url", expected="the address at which Label Studio reaches it",
+            command="samstudio register … --backend-url http://BACKEND:9090",
+        )  # fmt: skip
+    described = patient.elsewhere(
+        found, token=api_token(found, token_file), password=backend_password(found, password_file),
+        register=elsewhere.command(found, token_file, password_file), project=request.project,
+    )  # fmt: skip
+    return elsewhere.register(described, found, request, check=check, say=say)
 
 
 def _show_registration(result: dict[str, Any]) -> None:
@@ -112,6 +142,11 @@ def _show_registration(result: dict[str, Any]) -> None:
     for project in result["projects"]:
         if project["id"]:
             out.print(f"[bold]{escape(project['title'])}[/]  {project['url']}")
+    if verified := result.get("verified"):
+        out.print(
+            f"[green]{len(verified['clicks'])} drawn objects clicked, each mask is right[/] "
+            f"(IoU at least {verified['iou']['min']:.2f}, a click {verified['milliseconds']['median']:.0f} ms)"
+        )
 
 
 def click(
@@ -189,6 +224,33 @@ def ssrf_show(
         allowed = address or [found.backend.address]
         result = guard.report(deployed, allowed)
         emit(result, as_json=as_json, human=lambda: _show_guard(result))
+
+
+@ssrf_app.command("settings")
+def ssrf_settings(
+    address: Annotated[list[str], typer.Option(help="A backend's address or name; repeatable.")],
+    broad: Annotated[bool, typer.Option("--broad", help="No guard at all, for everyone. Think twice.")] = False,
+) -> None:
+    """Print the environment with which a Label Studio elsewhere reaches these backends, and nothing else private."""
+    with failures():
+        if broad:
+            err.print(f"[yellow]warning[/] {ssrf.BROAD_WARNING}")
+            settings = ssrf.broad_environment()
+        else:
+            settings = _narrow(address)
+        for name, value in settings.items():
+            typer.echo(f"{name}={value}")
+
+
+def _narrow(names: list[str]) -> dict[str, str]:
+    try:
+        addresses = sorted({found for name in names for found in ssrf.resolved(name)})
+        return ssrf.narrow_environment(ssrf.KNOWN, addresses)
+    except (ValueError, OSError) as error:
+        raise SamstudioError(
+            "No usable address.", found=str(error), expected="the address at which Label Studio reaches the backend",
+            command="samstudio ssrf settings --address 192.0.2.20",
+        ) from error  # fmt: skip
 
 
 def _show_guard(result: dict[str, Any]) -> None:

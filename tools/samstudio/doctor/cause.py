@@ -13,7 +13,7 @@ class Cause:
 
     ``texts`` are fragments of what users literally see; they document the row and recognise it in an error.
     ``why`` and ``fix`` may hold ``{name}`` placeholders, filled from what the doctor found out and shown in
-    capitals where nothing is known.
+    capitals where nothing is known. ``{register}`` is the command that connects this very pair (again).
     """
 
     id: str

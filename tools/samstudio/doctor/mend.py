@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from samstudio.doctor.causes import CAUSES
+from samstudio.doctor.causes.table import CAUSES
 from samstudio.doctor.patient import Examination
 from samstudio.errors import SamstudioError
 from samstudio.labelstudio import ml_backends

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from samstudio.config import Deployment
 from samstudio.doctor.finding import Finding
 from samstudio.doctor.processes import container_environment, environment_of_listener
+from samstudio.tunnel.state import DEFAULT_STATE
 
 if TYPE_CHECKING:
     from samstudio.labelstudio import LabelStudio
@@ -37,7 +39,9 @@ class Patient:
     address: str = ""
     """The backend's IP address, where it is known; else the URL's host is resolved."""
     data: Path = Path("/var/lib/samstudio")
-    tunnel_state: Path = Path("/var/lib/samstudio/tunnel/state.json")
+    tunnel_state: Path = DEFAULT_STATE
+    register: str = "samstudio register"
+    """What connects this very pair."""
 
     @property
     def by_hand(self) -> bool:
@@ -46,6 +50,26 @@ class Patient:
     @property
     def secrets(self) -> list[str]:
         return [self.password, self.token]
+
+
+def deployed(deployment: Deployment, *, token: str, password: str, **more: Any) -> Patient:
+    """The pair that deployment.yml describes."""
+    studio, backend = deployment.label_studio, deployment.backend
+    return Patient(
+        studio.url, backend.url, wanted=backend.internal_url, studio_internal=studio.internal_url,
+        user=backend.basic_auth_user, password=password, token=token, title=deployment.project.title,
+        studio_container=studio.container, backend_container=backend.container, address=backend.address,
+        data=deployment.images.host_root, **more,
+    )  # fmt: skip
+
+
+def elsewhere(deployment: Deployment, *, token: str, password: str, register: str, **more: Any) -> Patient:
+    """A pair without our containers: each address is good for everyone."""
+    studio, backend = deployment.label_studio.url, deployment.backend.internal_url
+    return Patient(
+        studio, backend, wanted=backend, studio_internal=studio, user=deployment.backend.basic_auth_user,
+        password=password, token=token, data=Path.cwd(), register=register, **more,
+    )  # fmt: skip
 
 
 @dataclass
@@ -75,10 +99,15 @@ class Examination:
             "who": "Label Studio",
             "container": self.patient.backend_container,
             "studio_container": self.patient.studio_container,
+            "register": self._register(),
             "label_studio_url": self.patient.studio_internal,
             "project": self.project.id if self.project is not None else self.patient.project,
         }
         return {name: value for name, value in known.items() if value not in (None, "")}
+
+    def _register(self) -> str:
+        number = self.project.id if self.project is not None else self.patient.project
+        return self.patient.register + (f" --project {number}" if number is not None else "")
 
     def label_studio(self) -> LabelStudio:
         """The authorised connection; there is one once the token link is ok."""
@@ -89,7 +118,7 @@ class Examination:
         """Label Studio's own environment, where this machine can see it."""
         if self.patient.studio_container:
             return container_environment(self.patient.studio_container)
-        return environment_of_listener(self.patient.label_studio)
+        return environment_of_listener(self.patient.label_studio, program="label[-_]studio")
 
     def backend_environment(self) -> dict[str, str] | None:
         if self.patient.backend_container:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import urllib.request
@@ -23,13 +24,19 @@ def container_environment(container: str) -> dict[str, str] | None:
         return None
 
 
-def environment_of_listener(url: str) -> dict[str, str] | None:
-    """The environment of the process that listens at a URL; None for another machine's or another user's."""
+def environment_of_listener(url: str, program: str = "") -> dict[str, str] | None:
+    """The environment of the process that listens at a URL; None for another machine's or another user's.
+
+    Args:
+        program: a regular expression for its command line; what only forwards a port (docker-proxy, ssh) is not it.
+    """
     parts = urlsplit(url)
     if parts.port is None or not _is_here(parts.hostname or ""):
         return None
     for process in _holders(_sockets(parts.port)):
         try:
+            if not re.search(program, (process / "cmdline").read_text(errors="replace")):
+                continue
             return _variables((process / "environ").read_text(errors="replace").split("\0"))
         except OSError:
             continue

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
 
+from samstudio.addresses import Party, Runs, url_for
 from samstudio.doctor.cause import Cause
-from samstudio.doctor.causes import BACKEND_REFUSED, DROPPED, NAME_UNKNOWN
+from samstudio.doctor.causes.way import BACKEND_REFUSED, DROPPED, NAME_UNKNOWN
 
 SECONDS = 20
 
@@ -50,3 +53,24 @@ def reach(host: str, port: int, *, container: str = "") -> Reached:
         said = getattr(error, "stderr", "") or str(error)
         return Reached(None, said.strip().splitlines()[-1][:200], tried=False)
     return Reached(CAUSES.get(kind), said)
+
+
+def url_from_elsewhere(port: int, towards: str) -> str:
+    """The URL by which another machine or a container reaches a port of this one, "" when there is no way there."""
+    host = Party(Runs.HOST, "this machine", port)
+    return url_for(host, Runs.ELSEWHERE, host_address=_own_address(towards)).url
+
+
+def _own_address(towards: str) -> str:
+    """This machine's address on its way to another; towards itself, that of its way out."""
+    for target in (towards, "192.0.2.1"):
+        try:
+            family, *_, place = socket.getaddrinfo(target, 9, type=socket.SOCK_DGRAM)[0]
+            with socket.socket(family, socket.SOCK_DGRAM) as way:
+                way.connect(place)  # UDP: nothing is sent
+                found = str(way.getsockname()[0])
+        except OSError:
+            continue
+        if not ipaddress.ip_address(found).is_loopback:
+            return found
+    return ""

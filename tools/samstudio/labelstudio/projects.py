@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samstudio.errors import SamstudioError
@@ -66,6 +67,13 @@ def create(studio: LabelStudio, title: str, label_config: str) -> Project:
 def set_config(studio: LabelStudio, number: int, label_config: str) -> None:
     with api_errors(f"set the labeling config of project {number}"):
         studio.sdk.projects.update(number, label_config=label_config)
+
+
+def upload(studio: LabelStudio, number: int, images: Sequence[Path]) -> None:
+    """Make a task of each image, kept by Label Studio itself."""
+    parts = {image.name: (image.name, image.read_bytes()) for image in images}  # of equal names it takes the last one
+    with api_errors(f"upload images to project {number}"):
+        studio.http.post(f"/api/projects/{number}/import", files=parts).raise_for_status()
 
 
 def tasks(studio: LabelStudio, number: int) -> Iterator[dict[str, Any]]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 from PIL import Image
@@ -19,6 +21,8 @@ from samstudio.samples.scenes import HEIGHT, SCENES, WIDTH, Scene, Shape, render
 #: below the images folder
 FOLDER = "samples"
 MANIFEST = "samples.json"
+#: A sample as a task's image address names it: in the served folder, or uploaded.
+ADDRESS = re.compile(rf"(?:^|[/=]){FOLDER}/([^/]+)$|/upload/\d+/[0-9a-f]{{8}}-([^/]+)$")
 
 
 def draw(folder: Path, *, check: bool = False) -> list[str]:
@@ -42,6 +46,13 @@ def draw(folder: Path, *, check: bool = False) -> list[str]:
         if rewrite:
             _write(path, manifest.encode())
     return stale + [MANIFEST] * rewrite
+
+
+def named_by(address: str) -> str:
+    """The file of the sample that a task's image address names, "" for any other image."""
+    found = ADDRESS.search(unquote(address))
+    name = (found[1] or found[2]) if found else ""
+    return name if any(name == scene.file for scene in SCENES) else ""
 
 
 def load(folder: Path) -> tuple[Scene, ...]:

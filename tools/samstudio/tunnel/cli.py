@@ -26,7 +26,9 @@ DEFAULT_AGENT = Path("/opt/samstudio/bin/ngrok")
 AUTHTOKEN = "ngrok_authtoken"
 
 StateFile = Annotated[Path, typer.Option("--state", help="Where the running tunnel's address is kept.")]
-Backend = Annotated[str | None, typer.Option(help="The backend as this host sees it; default: deployment.yml.")]
+Backend = Annotated[
+    str | None, typer.Option("--backend-url", help="The backend as this host sees it; default: deployment.yml.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
 
 
@@ -35,11 +37,13 @@ def tunnel(
     context: typer.Context,
     backend: Backend = None,
     backend_user: Annotated[str | None, typer.Option(help="Basic auth user; default: deployment.yml.")] = None,
-    backend_password_file: Annotated[Path | None, typer.Option(help="Default: the deployment's secret.")] = None,
+    password_file: Annotated[Path | None, typer.Option(help="The backend's; default: the deployment's secret.")] = None,
     authtoken_file: Annotated[Path | None, typer.Option(help="0600; or NGROK_AUTHTOKEN in the environment.")] = None,
     agent: Annotated[str, typer.Option(help="The ngrok agent.", envvar="SAMSTUDIO_NGROK")] = str(DEFAULT_AGENT),
     url: Annotated[str | None, typer.Option(help="A domain of your ngrok account; default: ngrok chooses.")] = None,
-    label_studio: Annotated[str | None, typer.Option(help="The Label Studio to register the address with.")] = None,
+    label_studio: Annotated[
+        str | None, typer.Option("--label-studio-url", help="The Label Studio to register the address with.")
+    ] = None,
     token_file: Annotated[Path | None, typer.Option(help="0600 file with that Label Studio's API token.")] = None,
     project: Annotated[list[int] | None, typer.Option(help="Only these of its projects; default: all.")] = None,
     interval: Annotated[float, typer.Option(help="Seconds between looks at the tunnel.")] = 30.0,
@@ -60,7 +64,7 @@ def tunnel(
         authtoken = take_authtoken(authtoken_file or deployment.secrets_dir / AUTHTOKEN, os.environ)
         upstream = (backend or deployment.backend.url).rstrip("/")
         user = backend_user or deployment.backend.basic_auth_user
-        password = _secret(backend_password_file or deployment.secrets_dir / BACKEND_PASSWORD)
+        password = _secret(password_file or deployment.secrets_dir / BACKEND_PASSWORD)
         register = None
         if label_studio is not None:
             token = _secret(token_file or deployment.secrets_dir / API_TOKEN)

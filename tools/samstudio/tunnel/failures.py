@@ -63,19 +63,19 @@ BACKEND_DOWN = _row(
     "backend-down",
     ("ERR_NGROK_8012", "no answer from the backend"),
     "The backend {backend} does not answer on this machine: {reason}.",
-    "samstudio doctor --backend {backend}",
+    "samstudio doctor --backend-url {backend}",
 )
 BACKEND_PASSWORD = _row(
     "backend-password",
     ("backend refuses the basic auth",),
     "The backend {backend} refuses the basic auth user and password that would be registered with Label Studio.",
-    "samstudio tunnel --backend-user USER --backend-password-file FILE with what the backend was started with",
+    "samstudio tunnel --backend-user USER --password-file FILE with what the backend was started with",
 )
 UPSTREAM_HTTPS = _row(
     "https-upstream",
     ("ERR_NGROK_3004", "wrong version number", "record layer failure", "https://localhost"),
     "The upstream {backend} is https:// but the backend speaks plain http; ngrok adds the https itself.",
-    "samstudio tunnel --backend {plain}",
+    "samstudio tunnel --backend-url {plain}",
 )
 NO_NETWORK = _row(
     "no-network",

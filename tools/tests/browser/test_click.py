@@ -14,7 +14,7 @@ from label_studio_sdk.converter import brush
 from playwright.sync_api import Page
 from samstudio import samples, ssrf
 
-from tools.tests import backend, label_studio
+from tools.tests import backend, label_studio, servers
 from tools.tests.browser import editor
 from tools.tests.commands import run
 
@@ -36,7 +36,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory, label_studio_cache: Path) -> 
     config = folder / "etc"
     settings = ssrf.narrow_environment(ssrf.KNOWN, ["127.0.0.1"])
     with label_studio.running(folder / "studio", label_studio_cache, settings=settings) as studio:
-        port = label_studio.free_port()
+        port = servers.free_port()
         _describe(config, studio, f"http://127.0.0.1:{port}")
         run(config, "token", "ensure")
         drawn = studio.images / samples.FOLDER

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from samstudio import samples, ssrf
 
-from tools.tests import label_studio
+from tools.tests import label_studio, servers
 from tools.tests.doctor import fetching_backend
 from tools.tests.doctor.bench import IMAGE, Bench, Studio
 
@@ -17,6 +17,7 @@ SETUPS: dict[str, dict[str, object]] = {
     "narrow": {"settings": NARROW},
     "guarded": {"settings": {}, "public_url": "127.0.0.1:8080"},
     "half-open": {"settings": {"ML_BLOCK_LOCAL_IP": "false"}, "public_url": "http://127.0.0.1:9"},
+    "contained": {"settings": NARROW, "contained": True},
     "open": {"settings": ssrf.broad_environment()},
     "proxied": {
         "settings": {**NARROW, "HTTP_PROXY": "http://127.0.0.1:9"},
@@ -33,7 +34,7 @@ def studios(tmp_path_factory: pytest.TempPathFactory, label_studio_cache: Path) 
         def start(setup: str) -> Studio:
             if setup not in running:
                 folder = tmp_path_factory.mktemp("ls") / setup
-                how, port = dict(SETUPS[setup]), label_studio.free_port()
+                how, port = dict(SETUPS[setup]), servers.free_port()
                 if "public_url" in how:
                     how["public_url"] = str(how["public_url"]).format(port=port)
                 server = stack.enter_context(label_studio.running(folder, label_studio_cache, port=port, **how))

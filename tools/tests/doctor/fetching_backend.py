@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from http.server import ThreadingHTTPServer
 from typing import Any
 
 import requests
+from PIL import Image
 from samstudio.labelstudio.client import token_kind
 
 from tools.tests import stand_in_backend
@@ -73,7 +75,7 @@ class _Handler(stand_in_backend._Handler):
         self.behaviour.error = ""
         try:
             self._fetch(asked["tasks"][0]["data"]["image"])
-        except requests.RequestException as error:
+        except OSError as error:  # of requests, or of an image that is none
             self.behaviour.error = str(error)
         return 202, {"accepted": 1, "already": 0}
 
@@ -85,4 +87,6 @@ class _Handler(stand_in_backend._Handler):
             traded.raise_for_status()
             headers = {"Authorization": f"Bearer {traded.json()['access']}"}
         url = base + address if address.startswith("/") else address
-        requests.get(url, headers=headers, timeout=5).raise_for_status()
+        answer = requests.get(url, headers=headers, timeout=5)
+        answer.raise_for_status()
+        Image.open(io.BytesIO(answer.content)).verify()

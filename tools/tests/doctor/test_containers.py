@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import subprocess
 import tarfile
 import time
@@ -19,7 +20,9 @@ from samstudio.doctor.patient import Examination, Patient
 
 pytestmark = pytest.mark.integration
 
-CONTAINER_CAUSES = {"engine-down", "container-missing", "container-stopped", "container-unhealthy"}
+CONTAINER_CAUSES = {
+    "engine-down", "engine-forbidden", "container-missing", "container-stopped", "container-unhealthy"
+}  # fmt: skip
 USERLAND = ("/usr", "/lib", "/lib64", "/bin")
 PREFIX = "connect-doctor"
 #: Listens on a port, as python is called in Label Studio's image too.
@@ -113,6 +116,15 @@ def test_no_engine(monkeypatch):
     assert blamed(containers.engine, examination("a", "b")).cause.id == "engine-down"
 
 
+def test_an_engine_that_refuses_this_user(tmp_path, monkeypatch):
+    docker_command = shutil.which("docker")
+    as_nobody = tmp_path / "docker"
+    as_nobody.write_text(f'#!/bin/sh\nexec setpriv --reuid=65534 --clear-groups {docker_command} "$@"\n')
+    as_nobody.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert blamed(containers.engine, examination("a", "b")).cause.id == "engine-forbidden"
+
+
 def test_a_container_that_is_not_there(run):
     told = blamed(containers.containers, examination(run("ls", SERVE), f"{PREFIX}-absent"))
     assert told.cause.id == "container-missing"
@@ -126,6 +138,15 @@ def test_a_container_that_ended(run, engine):
     assert told.cause.id == "container-stopped"
     assert "no checkpoint" in told.evidence
     assert told.facts["code"] == 1
+
+
+def test_a_container_that_ended_for_a_known_reason(run, engine):
+    said = "sam2-backend does not start: DEVICE=cuda, but PyTorch 2.13.0+cpu (built without CUDA) finds no GPU"
+    name = run("backend", ["python", "-c", f"raise SystemExit({said!r})"])
+    engine.containers.get(name).wait(timeout=30)
+    told = blamed(containers.containers, examination(run("ls", SERVE), name))
+    assert told.cause.id == "cuda-missing"
+    assert said in told.evidence
 
 
 def test_a_container_that_is_unhealthy(run, engine):

@@ -10,20 +10,18 @@ import httpx
 
 from samstudio.addresses import normalise
 from samstudio.doctor.cause import recognise
-from samstudio.doctor.causes import (
+from samstudio.doctor.causes.backend import (
     BACKEND_AUTH_MISSING,
     BACKEND_AUTH_WRONG,
     BACKEND_FAILED,
     BACKEND_LOADING,
     BACKEND_OPEN,
-    BACKEND_REFUSED,
-    DROPPED,
     HEALTH_SLOW,
-    HTTPS_TO_HTTP,
-    LABEL_STUDIO_DOWN,
     NOT_A_BACKEND,
-    SAID_BY_FAILED_BACKEND,
 )
+from samstudio.doctor.causes.studio import LABEL_STUDIO_DOWN
+from samstudio.doctor.causes.table import SAID_BY_FAILED_BACKEND
+from samstudio.doctor.causes.way import BACKEND_REFUSED, DROPPED, HTTPS_TO_HTTP
 from samstudio.doctor.finding import Blame, Status
 from samstudio.doctor.patient import Examination
 from samstudio.doctor.sides import reach

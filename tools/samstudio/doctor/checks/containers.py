@@ -6,7 +6,9 @@ import json
 import subprocess
 from typing import Any
 
-from samstudio.doctor.causes import (
+from samstudio.doctor.cause import recognise
+from samstudio.doctor.causes.table import SAID_BY_FAILED_BACKEND
+from samstudio.doctor.causes.way import (
     CONTAINER_MISSING,
     CONTAINER_STOPPED,
     CONTAINER_UNHEALTHY,
@@ -41,9 +43,11 @@ def _state(name: str) -> str:
         raise Blame(CONTAINER_MISSING, ran.stderr.strip(), container=name)
     state: dict[str, Any] = json.loads(ran.stdout)
     if state["Status"] != "running":
-        logged = _docker("logs", "--tail", "3", name)
-        last = (logged.stdout + logged.stderr).strip() or "nothing logged"
-        raise Blame(CONTAINER_STOPPED, last, container=name, state=state["Status"], code=state["ExitCode"])
+        logged = _docker("logs", "--tail", "20", name)
+        words = (logged.stdout + logged.stderr).strip() or "nothing logged"
+        cause = recognise(words, SAID_BY_FAILED_BACKEND) or CONTAINER_STOPPED
+        last = "\n".join(words.splitlines()[-3:])
+        raise Blame(cause, last, container=name, state=state["Status"], code=state["ExitCode"])
     health = state.get("Health") or {}
     if health.get("Status") == "unhealthy":
         said = (health.get("Log") or [{}])[-1].get("Output", "").strip()

@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 
 from samstudio.doctor.cause import recognise
-from samstudio.doctor.causes import CLOCK, DISK, GPU_BROKEN, GPU_UNUSED
+from samstudio.doctor.causes.host import CLOCK, DISK, GPU_BROKEN, GPU_UNUSED
 from samstudio.doctor.finding import Blame, Skip, Status
 from samstudio.doctor.patient import Examination
 from samstudio.labelstudio import http_client

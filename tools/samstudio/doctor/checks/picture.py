@@ -12,16 +12,9 @@ from PIL import Image
 
 from samstudio.click import interactive, keypoint
 from samstudio.doctor.cause import recognise
-from samstudio.doctor.causes import (
-    CLICK_EMPTY,
-    CLICK_FAILED,
-    IMAGE_FAILED,
-    NO_TASK,
-    PROXY,
-    SAID_OF_A_CLICK,
-    SAID_OF_AN_IMAGE,
-    SLOW,
-)
+from samstudio.doctor.causes.picture import CLICK_EMPTY, CLICK_FAILED, IMAGE_FAILED, NO_TASK, SLOW
+from samstudio.doctor.causes.table import SAID_OF_A_CLICK, SAID_OF_AN_IMAGE
+from samstudio.doctor.causes.way import PROXY
 from samstudio.doctor.finding import Blame, Skip, Status
 from samstudio.doctor.patient import Examination
 from samstudio.doctor.processes import swallowing_proxy

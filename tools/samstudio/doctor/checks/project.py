@@ -9,28 +9,33 @@ import httpx
 
 from samstudio.addresses import normalise
 from samstudio.doctor.cause import Cause, recognise
-from samstudio.doctor.causes import (
+from samstudio.doctor.causes.project import (
     CONFIG_LABELS,
     CONFIG_NO_IMAGE,
     CONFIG_NO_OUTPUT,
     CONFIG_NO_SMART,
-    HTTPS_TO_HTTP,
     INTERACTIVE_OFF,
-    LOCALHOST_IN_CONTAINER,
     NO_PROJECT,
-    PROXY,
     RECORD_DISCONNECTED,
     RECORD_MISSING,
     RECORD_TUNNEL_STALE,
     RECORD_URL_WRONG,
-    SAID_BY_LABEL_STUDIO,
+    WEBHOOK,
+)
+from samstudio.doctor.causes.table import SAID_BY_LABEL_STUDIO
+from samstudio.doctor.causes.way import (
+    BACKEND_REFUSED,
+    HTTPS_TO_HTTP,
+    LOCALHOST_ELSEWHERE,
+    LOCALHOST_IN_CONTAINER,
+    PROXY,
     URL_UNUSABLE,
     URL_WITHOUT_SCHEME,
-    WEBHOOK,
 )
 from samstudio.doctor.finding import Blame, Status
 from samstudio.doctor.patient import Examination
 from samstudio.doctor.processes import swallowing_proxy
+from samstudio.doctor.sides import url_from_elsewhere
 from samstudio.labelstudio import LabelStudioError, api_errors, label_config, ml_backends, projects
 from samstudio.tunnel.state import read_state
 
@@ -126,6 +131,10 @@ def _disconnected(x: Examination, url: str) -> Blame:
     if patient.studio_container and place.is_loopback:
         return Blame(LOCALHOST_IN_CONTAINER, evidence, container=patient.studio_container, **facts)
     cause = recognise(said, SAID_BY_LABEL_STUDIO) or RECORD_DISCONNECTED
+    if cause is BACKEND_REFUSED and place.is_loopback and ml_backends.same_place(url, patient.backend):
+        # it answered this machine a moment ago
+        reachable = url_from_elsewhere(place.port, urlsplit(patient.label_studio).hostname or "")
+        return Blame(LOCALHOST_ELSEWHERE, evidence, reachable=reachable, **facts)
     if not ml_backends.same_place(url, patient.wanted) and cause is not HTTPS_TO_HTTP:
         stale = read_state(patient.tunnel_state) is not None or "ngrok" in place.host
         return Blame(RECORD_TUNNEL_STALE if stale else RECORD_URL_WRONG, evidence, **facts)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from samstudio.addresses import normalise
-from samstudio.doctor.causes import LOCALHOST_IN_CONTAINER, NAME_WITHOUT_DOT, URL_UNUSABLE
+from samstudio.doctor.causes.way import LOCALHOST_ELSEWHERE, LOCALHOST_IN_CONTAINER, NAME_WITHOUT_DOT, URL_UNUSABLE
 from samstudio.doctor.finding import Blame
 from samstudio.doctor.patient import Examination
+from samstudio.doctor.sides import url_from_elsewhere
 
 
 def settings(x: Examination) -> str:
@@ -22,7 +23,12 @@ def settings(x: Examination) -> str:
             raise Blame(
                 LOCALHOST_IN_CONTAINER, f"deployment.yml: {url}", url=url, host=address.host, container=container
             )
-    host = normalise(patient.wanted).host
+    backend, studio = normalise(patient.wanted), normalise(patient.label_studio, keep_path=True)
+    host = backend.host
+    if patient.by_hand and backend.is_loopback and not studio.is_loopback:
+        reachable = url_from_elsewhere(backend.port, studio.host)
+        evidence = f"backend {backend.url}, Label Studio {studio.url}"
+        raise Blame(LOCALHOST_ELSEWHERE, evidence, url=backend.url, host=host, reachable=reachable)
     if not {".", ":"} & set(host) and host != "localhost":
         raise Blame(NAME_WITHOUT_DOT, patient.wanted, url=patient.wanted, host=host)
     return f"Label Studio {patient.label_studio}, backend {patient.backend}"

@@ -9,14 +9,12 @@ from typing import Any
 import httpx
 
 from samstudio.addresses import normalise
-from samstudio.doctor.causes import (
-    DROPPED,
+from samstudio.doctor.causes.studio import (
     GUARD_BLOCKS,
     GUARD_BLOCKS_WEBHOOK,
     GUARD_OFF,
     HOST_WITHOUT_SCHEME,
     HOST_WRONG,
-    HTTPS_TO_HTTP,
     LABEL_STUDIO_DOWN,
     NOT_LABEL_STUDIO,
     TOKEN_INVALID,
@@ -26,6 +24,7 @@ from samstudio.doctor.causes import (
     TUNNEL_AUTH,
     VERSION_UNKNOWN,
 )
+from samstudio.doctor.causes.way import DROPPED, HTTPS_TO_HTTP
 from samstudio.doctor.finding import Blame, Skip, Status
 from samstudio.doctor.patient import Examination
 from samstudio.labelstudio import LabelStudioError, connect, guard, http_client
