@@ -19,9 +19,6 @@ CONFIGS = {
 }
 
 
-torch.set_num_threads(1)  # on a busy machine, threads waiting for one another are slower than one
-
-
 def random_model(name: str, seed: int = 0) -> SAM2Base:
     torch.manual_seed(seed)
     model = build_model(CONFIGS[name], None)
