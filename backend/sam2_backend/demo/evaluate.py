@@ -162,12 +162,14 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, default=network.CHECKPOINT)
     parser.add_argument("--drawings", type=int, default=200)
     parser.add_argument("--size", type=int, help="model image size, by default the config's")
+    parser.add_argument("--easy", action="store_true", help="two or three large shapes, as the quick start's")
     parser.add_argument("--scene", help="HEIGHTxWIDTH to draw at, by default the model's size")
     options = parser.parse_args()
     height, width = map(int, options.scene.split("x")) if options.scene else (0, 0)
     torch.manual_seed(0)
     model = network.load(options.checkpoint, options.size)
-    scores = evaluate(model, options.drawings, (height, width) if options.scene else None)
+    difficulty = drawings.EASY if options.easy else drawings.FULL
+    scores = evaluate(model, options.drawings, (height, width) if options.scene else None, difficulty)
     sys.stdout.write(f"{scores}\n")
 
 
