@@ -29,7 +29,7 @@ def wait(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float) 
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise RuntimeError(f"{process.args} ended with {process.returncode}:\n{_last_words(log)}")
+            raise RuntimeError(f"{process.args!r} ended with {process.returncode}:\n{_last_words(log)}")
         with contextlib.suppress(httpx.TransportError):
             if httpx.get(url, timeout=5, trust_env=False).status_code == httpx.codes.OK:
                 return

@@ -56,7 +56,7 @@ class User:
 def readme(command: str) -> str:
     """The one line of the README's fenced blocks that starts with a command."""
     blocks = re.findall(r"(?ms)^```\n(.*?)^```$", (PROJECT / "README.md").read_text())
-    (line,) = [line for block in blocks for line in block.splitlines() if line.startswith(command)]
+    (line,) = [line for block in blocks for line in str(block).splitlines() if line.startswith(command)]
     return line
 
 
@@ -126,13 +126,14 @@ def test_one_command_leads_to_a_working_click(studio: label_studio.RunningLabelS
 
     with connect(studio.url, user.token) as connection:
         (project,) = projects.all_projects(connection)
-        (record,) = ml_backends.records(connection, int(project.id or 0))
+        number = int(project.id or 0)
+        (record,) = ml_backends.records(connection, number)
         config = label_config.parse(project.label_config or "")
-        tasks = {samples.named_by(task["data"]["image"]): task["id"] for task in projects.tasks(connection, project.id)}
+        tasks = {samples.named_by(task["data"]["image"]): task["id"] for task in projects.tasks(connection, number)}
         scene = samples.SCENES[0]
         for shape in scene.shapes:
             context = {"result": keypoint(config, shape.click, (samples.WIDTH, samples.HEIGHT))}
-            answer = interactive(connection, record.id, tasks[scene.file], context)
+            answer = interactive(connection, int(record.id or 0), tasks[scene.file], context)
             drawn = samples.mask(shape)
             assert samples.iou(decoded(answer, drawn.shape), drawn) >= 0.8
 

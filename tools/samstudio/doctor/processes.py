@@ -69,9 +69,9 @@ def _variables(pairs: list[str]) -> dict[str, str]:
 
 def _is_here(host: str) -> bool:
     try:
-        address = socket.gethostbyname(host)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind((address, 0))  # only an address of this machine can be bound
+        family, *_, place = socket.getaddrinfo(host, 0, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind(place)  # only an address of this machine can be bound
     except OSError:
         return False
     return True

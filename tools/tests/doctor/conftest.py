@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from samstudio import samples, ssrf
@@ -13,7 +14,7 @@ from tools.tests.doctor.bench import IMAGE, Bench, Studio
 
 NARROW = ssrf.narrow_environment(ssrf.KNOWN, ["127.0.0.1"])
 #: The ways a Label Studio is set up; each is started once, when the first row wants it.
-SETUPS: dict[str, dict[str, object]] = {
+SETUPS: dict[str, dict[str, Any]] = {
     "narrow": {"settings": NARROW},
     "guarded": {"settings": {}, "public_url": "127.0.0.1:8080"},
     "half-open": {"settings": {"ML_BLOCK_LOCAL_IP": "false"}, "public_url": "http://127.0.0.1:9"},

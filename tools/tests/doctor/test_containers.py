@@ -8,8 +8,10 @@ import subprocess
 import tarfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
@@ -23,6 +25,8 @@ pytestmark = pytest.mark.integration
 CONTAINER_CAUSES = {
     "engine-down", "engine-forbidden", "container-missing", "container-stopped", "container-unhealthy"
 }  # fmt: skip
+Start = Callable[..., str]
+Check = Callable[[Examination], object]
 USERLAND = ("/usr", "/lib", "/lib64", "/bin")
 PREFIX = "connect-doctor"
 #: Listens on a port, as python is called in Label Studio's image too.
@@ -61,11 +65,11 @@ def image(engine: docker.DockerClient) -> Iterator[str]:
 
 
 @pytest.fixture
-def run(engine: docker.DockerClient, image: str) -> Iterator[object]:
+def run(engine: docker.DockerClient, image: str) -> Iterator[Start]:
     made = []
     network = engine.networks.create(f"{PREFIX}-{uuid.uuid4().hex[:8]}")
 
-    def start(role: str, command: list[str], **options: object) -> str:
+    def start(role: str, command: list[str], **options: Any) -> str:
         name = f"{PREFIX}-{role}-{uuid.uuid4().hex[:8]}"
         mounts = [f"{folder}:{folder}:ro" for folder in USERLAND]
         container = engine.containers.create(
@@ -87,7 +91,7 @@ def run(engine: docker.DockerClient, image: str) -> Iterator[object]:
     network.remove()
 
 
-def examination(studio: str, model: str, **changes: object) -> Examination:
+def examination(studio: str, model: str, **changes: Any) -> Examination:
     url = f"http://{model}:9090"
     patient = Patient(
         "http://127.0.0.1:1", "http://127.0.0.1:1", wanted=url, studio_internal=f"http://{studio}:9090",
@@ -96,13 +100,13 @@ def examination(studio: str, model: str, **changes: object) -> Examination:
     return Examination(replace(patient, **changes))
 
 
-def blamed(check, x) -> Blame:
+def blamed(check: Check, x: Examination) -> Blame:
     with pytest.raises(Blame) as told:
         check(x)
     return told.value
 
 
-def test_two_running_containers_that_reach_each_other(run, engine):
+def test_two_running_containers_that_reach_each_other(run: Start, engine: docker.DockerClient) -> None:
     x = examination(run("ls", SERVE), run("backend", SERVE))
     address = engine.containers.get(x.patient.backend_container).attrs["NetworkSettings"]["Networks"]
     x.patient = replace(x.patient, backend=f"http://{next(iter(address.values()))['IPAddress']}:9090")
@@ -111,12 +115,12 @@ def test_two_running_containers_that_reach_each_other(run, engine):
     wait_for(lambda: "the backend reaches" in backend.network(x))
 
 
-def test_no_engine(monkeypatch):
+def test_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
     assert blamed(containers.engine, examination("a", "b")).cause.id == "engine-down"
 
 
-def test_an_engine_that_refuses_this_user(tmp_path, monkeypatch):
+def test_an_engine_that_refuses_this_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     docker_command = shutil.which("docker")
     as_nobody = tmp_path / "docker"
     as_nobody.write_text(f'#!/bin/sh\nexec setpriv --reuid=65534 --clear-groups {docker_command} "$@"\n')
@@ -125,13 +129,13 @@ def test_an_engine_that_refuses_this_user(tmp_path, monkeypatch):
     assert blamed(containers.engine, examination("a", "b")).cause.id == "engine-forbidden"
 
 
-def test_a_container_that_is_not_there(run):
+def test_a_container_that_is_not_there(run: Start) -> None:
     told = blamed(containers.containers, examination(run("ls", SERVE), f"{PREFIX}-absent"))
     assert told.cause.id == "container-missing"
     assert told.facts["container"] == f"{PREFIX}-absent"
 
 
-def test_a_container_that_ended(run, engine):
+def test_a_container_that_ended(run: Start, engine: docker.DockerClient) -> None:
     name = run("backend", ["python", "-c", "raise SystemExit('no checkpoint')"])
     engine.containers.get(name).wait(timeout=30)
     told = blamed(containers.containers, examination(run("ls", SERVE), name))
@@ -140,7 +144,7 @@ def test_a_container_that_ended(run, engine):
     assert told.facts["code"] == 1
 
 
-def test_a_container_that_ended_for_a_known_reason(run, engine):
+def test_a_container_that_ended_for_a_known_reason(run: Start, engine: docker.DockerClient) -> None:
     said = "sam2-backend does not start: DEVICE=cuda, but PyTorch 2.13.0+cpu (built without CUDA) finds no GPU"
     name = run("backend", ["python", "-c", f"raise SystemExit({said!r})"])
     engine.containers.get(name).wait(timeout=30)
@@ -149,7 +153,7 @@ def test_a_container_that_ended_for_a_known_reason(run, engine):
     assert said in told.evidence
 
 
-def test_a_container_that_is_unhealthy(run, engine):
+def test_a_container_that_is_unhealthy(run: Start, engine: docker.DockerClient) -> None:
     check = {"test": ["CMD", "python", "-c", "raise SystemExit('model not ready')"], "interval": 10**8, "retries": 1}
     name = run("backend", SERVE, healthcheck=check)
     wait_for(lambda: engine.containers.get(name).attrs["State"]["Health"]["Status"] == "unhealthy")
@@ -158,7 +162,7 @@ def test_a_container_that_is_unhealthy(run, engine):
     assert "model not ready" in told.evidence
 
 
-def test_localhost_seen_from_label_studios_container_is_that_container(run):
+def test_localhost_seen_from_label_studios_container_is_that_container(run: Start) -> None:
     x = examination(run("ls", ["sleep", "60"]), run("backend", SERVE), wanted="http://localhost:9090")
     x.patient = replace(x.patient, backend=x.patient.wanted)
     told = blamed(lambda _: backend._connect("Label Studio", x.patient.studio_container, x.patient.wanted), x)
@@ -166,20 +170,20 @@ def test_localhost_seen_from_label_studios_container_is_that_container(run):
     assert told.facts["who"] == "Label Studio"
 
 
-def test_a_name_that_only_the_host_resolves(run):
+def test_a_name_that_only_the_host_resolves(run: Start) -> None:
     x = examination(run("ls", SERVE), run("backend", SERVE), wanted="http://only-here.example:9090")
     told = blamed(lambda _: backend._connect("Label Studio", x.patient.studio_container, x.patient.wanted), x)
     assert told.cause.id == "name-unknown"
 
 
-def test_a_container_that_cannot_be_looked_from_is_not_blamed(run):
+def test_a_container_that_cannot_be_looked_from_is_not_blamed(run: Start) -> None:
     x = examination(run("ls", ["sleep", "60"]), f"{PREFIX}-absent")
     told = backend._connect("the backend", x.patient.backend_container, x.patient.studio_internal)
     assert "could not be tried" in told
     assert "No such container" in told
 
 
-def wait_for(condition, tries: int = 60) -> None:
+def wait_for(condition: Callable[[], object], tries: int = 60) -> None:
     for _ in range(tries):
         try:
             if condition():

@@ -21,14 +21,14 @@ from tools.tests.doctor.test_host import HOST_CAUSES
 DOCS = Path(__file__).parents[3] / "docs" / "troubleshooting.md"
 
 
-def test_every_cause_is_produced():
+def test_every_cause_is_produced() -> None:
     produced = {row.cause for row in ROWS} | CONTAINER_CAUSES | HOST_CAUSES | {cause.id for cause in TUNNEL}
     known = {cause.id for cause in CAUSES}
     assert produced == known
     assert len(known) == len(CAUSES)
 
 
-def test_the_troubleshooting_page_is_current():
+def test_the_troubleshooting_page_is_current() -> None:
     assert DOCS.read_text() == page(), "run: python -m samstudio.doctor.docs > docs/troubleshooting.md"
 
 
@@ -45,11 +45,11 @@ def test_the_troubleshooting_page_is_current():
         ("No space left on device", "No space left on device"),
     ],
 )
-def test_secrets_and_home_folders_are_taken_out(text, shown):
+def test_secrets_and_home_folders_are_taken_out(text: str, shown: str) -> None:
     assert redact(text) == shown
 
 
-def test_known_secrets_are_taken_out_wherever_they_are():
+def test_known_secrets_are_taken_out_wherever_they_are() -> None:
     assert redact("the s3cret and s3cret-longer", ["s3cret", "s3cret-longer"]) == f"the {HIDDEN} and {HIDDEN}"
 
 
@@ -72,7 +72,7 @@ def command(bench: Bench, tmp_path: Path) -> list[str]:
 
 
 @pytest.mark.integration
-def test_a_healthy_pair_is_all_green(bench: Bench, command: list[str]):
+def test_a_healthy_pair_is_all_green(bench: Bench, command: list[str]) -> None:
     ran = CliRunner().invoke(app, [*command, "--json"])
     told = json.loads(ran.stdout)
     assert ran.exit_code == 0, ran.output
@@ -83,7 +83,7 @@ def test_a_healthy_pair_is_all_green(bench: Bench, command: list[str]):
 
 
 @pytest.mark.integration
-def test_a_broken_link_is_exit_code_1_and_fix_mends_it(bench: Bench, command: list[str]):
+def test_a_broken_link_is_exit_code_1_and_fix_mends_it(bench: Bench, command: list[str]) -> None:
     bench.edit_record(is_interactive=False, url="http://127.0.0.1:9")
     broken = CliRunner().invoke(app, command)
     assert broken.exit_code == 1
@@ -96,7 +96,7 @@ def test_a_broken_link_is_exit_code_1_and_fix_mends_it(bench: Bench, command: li
     assert PASSWORD not in broken.output + mended.output
 
 
-def test_nothing_to_look_at_is_exit_code_3(tmp_path: Path):
+def test_nothing_to_look_at_is_exit_code_3(tmp_path: Path) -> None:
     readable = tmp_path / "token"
     readable.write_text("x")
     readable.chmod(0o644)
@@ -105,5 +105,5 @@ def test_nothing_to_look_at_is_exit_code_3(tmp_path: Path):
     assert "chmod 0600" in ran.output
 
 
-def test_a_wrong_command_line_is_exit_code_2():
+def test_a_wrong_command_line_is_exit_code_2() -> None:
     assert CliRunner().invoke(app, ["doctor", "--project", "three"]).exit_code == 2

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ USER, PASSWORD = "label-studio", "a long enough password"
 AUTHTOKEN = "2aStandInTokenThatNobodyMayEverSee_4Qx8"
 
 StartBackend = Callable[..., str]
+Seen = Callable[[], dict[str, Any]]
 
 
 @pytest.fixture
@@ -59,3 +61,11 @@ def stand_in_agent(tmp_path: Path) -> str:
     agent.write_text(f'#!/bin/sh\nexec {sys.executable} {Path(__file__).with_name("stand_in_agent.py")} "$@"\n')
     agent.chmod(0o755)
     return str(agent)
+
+
+@pytest.fixture
+def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Seen:
+    """What the agent saw of its own start."""
+    file = tmp_path / "seen.json"
+    monkeypatch.setenv("STAND_IN_SEEN", str(file))
+    return lambda: json.loads(file.read_text())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from samstudio.tunnel.agent import Agent
 from samstudio.tunnel.authtoken import VARIABLE, take_authtoken
 from samstudio.tunnel.failures import FAILURES, TunnelError
 from samstudio.tunnel.guard import require_basic_auth
 
-from .conftest import AUTHTOKEN, PASSWORD, USER
+from .conftest import AUTHTOKEN, PASSWORD, USER, StartBackend
 
 UPSTREAM = "http://127.0.0.1:9"
 
@@ -29,7 +31,14 @@ UPSTREAM = "http://127.0.0.1:9"
         ("silent", "tunnel-agent-silent"),
     ],
 )
-def test_what_ngrok_says_is_explained(trouble, failure, stand_in_agent, monkeypatch, capfd, caplog):
+def test_what_ngrok_says_is_explained(
+    trouble: str,
+    failure: str,
+    stand_in_agent: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     monkeypatch.setenv("STAND_IN_AGENT", trouble)
     heard: list[str] = []
     with (
@@ -43,30 +52,30 @@ def test_what_ngrok_says_is_explained(trouble, failure, stand_in_agent, monkeypa
     assert AUTHTOKEN not in everything
 
 
-def test_a_missing_agent_is_not_downloaded(tmp_path):
+def test_a_missing_agent_is_not_downloaded(tmp_path: Path) -> None:
     with pytest.raises(TunnelError) as told:
         Agent(str(tmp_path / "ngrok"), AUTHTOKEN, heard=print)
     assert told.value.failure.id == "tunnel-agent-missing"
     assert "install-agent" in told.value.command
 
 
-def test_a_backend_without_basic_auth_is_refused(start_backend):
+def test_a_backend_without_basic_auth_is_refused(start_backend: StartBackend) -> None:
     with pytest.raises(TunnelError) as told:
         require_basic_auth(start_backend(auth=False), USER, PASSWORD)
     assert told.value.failure.id == "tunnel-backend-without-auth"
 
 
-def test_a_backend_that_refuses_the_password_is_told_apart(start_backend):
+def test_a_backend_that_refuses_the_password_is_told_apart(start_backend: StartBackend) -> None:
     with pytest.raises(TunnelError) as told:
         require_basic_auth(start_backend(), USER, "another password")
     assert told.value.failure.id == "tunnel-backend-password"
 
 
-def test_a_guarded_backend_passes(start_backend):
+def test_a_guarded_backend_passes(start_backend: StartBackend) -> None:
     require_basic_auth(start_backend(), USER, PASSWORD)
 
 
-def test_https_to_a_plain_http_backend_names_the_url_that_works(start_backend):
+def test_https_to_a_plain_http_backend_names_the_url_that_works(start_backend: StartBackend) -> None:
     plain = start_backend()
     with pytest.raises(TunnelError) as told:
         require_basic_auth(plain.replace("http://", "https://"), USER, PASSWORD)
@@ -74,14 +83,14 @@ def test_https_to_a_plain_http_backend_names_the_url_that_works(start_backend):
     assert plain in told.value.command
 
 
-def test_a_backend_that_is_down_is_named():
+def test_a_backend_that_is_down_is_named() -> None:
     with pytest.raises(TunnelError) as told:
         require_basic_auth("http://127.0.0.1:9", USER, PASSWORD)
     assert told.value.failure.id == "tunnel-backend-down"
     assert "refused" in told.value.message
 
 
-def test_the_environments_token_wins_and_is_taken_out_of_it(tmp_path):
+def test_the_environments_token_wins_and_is_taken_out_of_it(tmp_path: Path) -> None:
     environ = {VARIABLE: AUTHTOKEN}
     assert take_authtoken(tmp_path / "absent", environ) == AUTHTOKEN
     assert environ == {}
@@ -90,12 +99,12 @@ def test_the_environments_token_wins_and_is_taken_out_of_it(tmp_path):
 @pytest.mark.parametrize(
     ("content", "mode", "failure"),
     [
-        (None, None, "tunnel-no-authtoken"),
+        (None, 0, "tunnel-no-authtoken"),
         ("", 0o600, "tunnel-no-authtoken"),
         (AUTHTOKEN, 0o644, "tunnel-authtoken-readable"),
     ],
 )
-def test_a_token_file_that_does_not_do(tmp_path, content, mode, failure):
+def test_a_token_file_that_does_not_do(tmp_path: Path, content: str | None, mode: int, failure: str) -> None:
     file = tmp_path / "ngrok_authtoken"
     if content is not None:
         file.write_text(content)
@@ -105,7 +114,7 @@ def test_a_token_file_that_does_not_do(tmp_path, content, mode, failure):
     assert told.value.failure.id == failure
 
 
-def test_every_failure_has_its_own_words():
+def test_every_failure_has_its_own_words() -> None:
     """A row whose words an earlier row already recognises would never be told."""
     for position, failure in enumerate(FAILURES[:-1]):
         for text in failure.texts:

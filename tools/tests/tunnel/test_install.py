@@ -6,6 +6,7 @@ import hashlib
 import io
 import tarfile
 import zipfile
+from pathlib import Path
 
 import pytest
 from samstudio.tunnel.failures import TunnelError
@@ -14,7 +15,7 @@ from samstudio.tunnel.install import install_agent
 AGENT = b"#!/bin/sh\necho agent\n"
 
 
-def tgz(name="ngrok"):
+def tgz(name: str = "ngrok") -> bytes:
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w:gz") as tar:
         member = tarfile.TarInfo(name)
@@ -23,7 +24,7 @@ def tgz(name="ngrok"):
     return content.getvalue()
 
 
-def zipped():
+def zipped() -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("ngrok", AGENT)
@@ -31,7 +32,7 @@ def zipped():
 
 
 @pytest.mark.parametrize("archive", [tgz(), zipped()], ids=["tgz", "zip"])
-def test_an_archive_with_the_right_sum_is_installed(tmp_path, archive):
+def test_an_archive_with_the_right_sum_is_installed(tmp_path: Path, archive: bytes) -> None:
     source = tmp_path / "archive"
     source.write_bytes(archive)
     agent = tmp_path / "bin" / "ngrok"
@@ -49,7 +50,7 @@ def test_an_archive_with_the_right_sum_is_installed(tmp_path, archive):
     ],
     ids=["another sum", "a proxy's page", "no agent inside"],
 )
-def test_anything_else_installs_nothing(tmp_path, archive, sha256, failure):
+def test_anything_else_installs_nothing(tmp_path: Path, archive: bytes, sha256: str, failure: str) -> None:
     source = tmp_path / "archive"
     source.write_bytes(archive)
     with pytest.raises(TunnelError) as told:
@@ -58,7 +59,7 @@ def test_anything_else_installs_nothing(tmp_path, archive, sha256, failure):
     assert not (tmp_path / "bin").exists()
 
 
-def test_a_blocked_download_says_how_to_do_without(tmp_path):
+def test_a_blocked_download_says_how_to_do_without(tmp_path: Path) -> None:
     with pytest.raises(TunnelError) as told:
         install_agent("http://127.0.0.1:9/ngrok.tgz", "0" * 64, tmp_path / "ngrok")
     assert told.value.failure.id == "tunnel-agent-download-blocked"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from samstudio import configs
@@ -14,15 +15,22 @@ from samstudio.tunnel.agent import Agent
 from samstudio.tunnel.register import registration
 from samstudio.tunnel.watch import Watch
 
-from tools.tests.stand_in_backend import PASSWORD, USER
+from tools.tests.label_studio import RunningLabelStudio
+from tools.tests.stand_in_backend import PASSWORD, USER, StandIn
 
-from .conftest import AUTHTOKEN
-from .test_tunnel import seen, wait_until  # noqa: F401 - a fixture
+from .conftest import AUTHTOKEN, Seen
+from .test_tunnel import wait_until
 
 pytestmark = pytest.mark.integration
 
 
-def test_label_studio_follows_the_tunnel(server, backend, stand_in_agent, seen, tmp_path):  # noqa: F811
+def test_label_studio_follows_the_tunnel(
+    server: RunningLabelStudio,
+    backend: StandIn,
+    stand_in_agent: str,
+    seen: Seen,
+    tmp_path: Path,
+) -> None:
     with sign_in(server.url, server.email, server.password) as session:
         token, _ = obtain(session)
     register = registration(server.url, token, USER, PASSWORD, only=None, title="Through a tunnel")
@@ -31,16 +39,18 @@ def test_label_studio_follows_the_tunnel(server, backend, stand_in_agent, seen, 
         watch = Watch(agent, backend.url, state_file=tmp_path / "s.json", say=said.append, register=register)
         watch.open()
         project = projects.by_title(studio, "Through a tunnel")
-        assert project.label_config.strip() == configs.read(configs.NAMES[0]).strip()
-        (record,) = ml_backends.records(studio, project.id)
+        assert project is not None
+        number = int(project.id or 0)
+        assert (project.label_config or "").strip() == configs.read(configs.NAMES[0]).strip()
+        (record,) = ml_backends.records(studio, number)
         assert (record.url, record.state) == (agent.url(), ml_backends.CONNECTED)
         assert "POST /setup" in backend.behaviour.paths()
 
         os.kill(seen()["pid"], signal.SIGUSR1)
         wait_until(lambda: agent.url() not in (None, record.url))
         watch.look()
-        (moved,) = ml_backends.records(studio, project.id)
+        (moved,) = ml_backends.records(studio, number)
         assert moved.id == record.id
         assert (moved.url, moved.state) == (agent.url(), ml_backends.CONNECTED)
-        assert {hook.url for hook in studio.sdk.webhooks.list(project=project.id)} == {f"{moved.url}/webhook"}
+        assert {hook.url for hook in studio.sdk.webhooks.list(project=str(number))} == {f"{moved.url}/webhook"}
     assert token not in " ".join(said)

@@ -2,48 +2,40 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
-import pytest
 from samstudio.errors import SamstudioError
 from samstudio.tunnel.agent import Agent
-from samstudio.tunnel.state import read_state
+from samstudio.tunnel.state import TunnelState, read_state
 from samstudio.tunnel.watch import Watch
 
-from .conftest import AUTHTOKEN, PASSWORD, USER
+from .conftest import AUTHTOKEN, PASSWORD, USER, Seen, StartBackend
 
 TOOLS = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def seen(tmp_path, monkeypatch):
-    """What the agent saw of its own start."""
-    file = tmp_path / "seen.json"
-    monkeypatch.setenv("STAND_IN_SEEN", str(file))
-    return lambda: json.loads(file.read_text())
 
 
 class Registrar:
     """Stands for the registration with Label Studio: remembers addresses, fails when told to."""
 
-    def __init__(self):
-        self.urls, self.failing = [], False
+    def __init__(self) -> None:
+        self.urls: list[str] = []
+        self.failing = False
 
-    def __call__(self, url):
+    def __call__(self, url: str) -> str:
         if self.failing:
             raise SamstudioError("Label Studio does not answer.")
         self.urls.append(url)
         return f"Registered {url}"
 
 
-def test_the_public_address_reaches_the_backend(stand_in_agent, start_backend, seen):
+def test_the_public_address_reaches_the_backend(stand_in_agent: str, start_backend: StartBackend, seen: Seen) -> None:
     with Agent(stand_in_agent, AUTHTOKEN, heard=lambda line: None) as agent:
         url = agent.open(start_backend())
         assert agent.url() == url
@@ -54,7 +46,9 @@ def test_the_public_address_reaches_the_backend(stand_in_agent, start_backend, s
     assert not alive(seen()["pid"])
 
 
-def test_the_authtoken_is_on_no_command_line_and_in_no_environment(stand_in_agent, start_backend, seen):
+def test_the_authtoken_is_on_no_command_line_and_in_no_environment(
+    stand_in_agent: str, start_backend: StartBackend, seen: Seen
+) -> None:
     with Agent(stand_in_agent, AUTHTOKEN, heard=lambda line: None) as agent:
         agent.open(start_backend())
         started = seen()
@@ -65,13 +59,16 @@ def test_the_authtoken_is_on_no_command_line_and_in_no_environment(stand_in_agen
     assert not Path(started["config"]).parent.exists()
 
 
-def test_a_new_address_is_stored_and_registered_again(stand_in_agent, start_backend, seen, tmp_path):
-    registrar, state, said = Registrar(), tmp_path / "state" / "tunnel.json", []
+def test_a_new_address_is_stored_and_registered_again(
+    stand_in_agent: str, start_backend: StartBackend, seen: Seen, tmp_path: Path
+) -> None:
+    registrar, state = Registrar(), tmp_path / "state" / "tunnel.json"
+    said: list[str] = []
     backend = start_backend()
     with Agent(stand_in_agent, AUTHTOKEN, heard=lambda line: None) as agent:
         watch = Watch(agent, backend, state_file=state, say=said.append, label_studio="x", register=registrar)
         watch.open()
-        first = read_state(state)
+        first = opened_tunnel(state)
         assert first.url == registrar.urls[0]
         assert state.stat().st_mode & 0o777 == 0o644
 
@@ -81,12 +78,14 @@ def test_a_new_address_is_stored_and_registered_again(stand_in_agent, start_back
         os.kill(seen()["pid"], signal.SIGUSR1)
         wait_until(lambda: agent.url() not in (None, first.url))
         watch.look()
-        second = read_state(state)
+        second = opened_tunnel(state)
         assert registrar.urls == [first.url, second.url]
         assert second.url != first.url
 
 
-def test_an_agent_that_dies_is_started_again(stand_in_agent, start_backend, seen, tmp_path):
+def test_an_agent_that_dies_is_started_again(
+    stand_in_agent: str, start_backend: StartBackend, seen: Seen, tmp_path: Path
+) -> None:
     registrar, state = Registrar(), tmp_path / "tunnel.json"
     with Agent(stand_in_agent, AUTHTOKEN, heard=lambda line: None) as agent:
         watch = Watch(agent, start_backend(), state_file=state, say=print, label_studio="x", register=registrar)
@@ -98,20 +97,25 @@ def test_an_agent_that_dies_is_started_again(stand_in_agent, start_backend, seen
         assert httpx.get(f"{registrar.urls[-1]}/health").status_code == 200
 
 
-def test_a_label_studio_that_is_down_gets_the_address_later(stand_in_agent, start_backend, tmp_path):
-    registrar, state, said = Registrar(), tmp_path / "tunnel.json", []
+def test_a_label_studio_that_is_down_gets_the_address_later(
+    stand_in_agent: str, start_backend: StartBackend, tmp_path: Path
+) -> None:
+    registrar, state = Registrar(), tmp_path / "tunnel.json"
+    said: list[str] = []
     registrar.failing = True
     with Agent(stand_in_agent, AUTHTOKEN, heard=lambda line: None) as agent:
         watch = Watch(agent, start_backend(), state_file=state, say=said.append, label_studio="x", register=registrar)
         watch.open()
-        assert not read_state(state).registered
+        assert not opened_tunnel(state).registered
         assert "Label Studio does not answer." in said[-1]
         registrar.failing = False
         watch.look()
-        assert read_state(state).registered
+        assert opened_tunnel(state).registered
 
 
-def test_sigterm_ends_the_command_its_agent_and_its_state(stand_in_agent, start_backend, seen, tmp_path):
+def test_sigterm_ends_the_command_its_agent_and_its_state(
+    stand_in_agent: str, start_backend: StartBackend, seen: Seen, tmp_path: Path
+) -> None:
     state = tmp_path / "tunnel.json"
     password = tmp_path / "password"
     password.write_text(PASSWORD)
@@ -137,14 +141,20 @@ def test_sigterm_ends_the_command_its_agent_and_its_state(stand_in_agent, start_
     assert not alive(seen()["pid"])
 
 
-def alive(pid):
+def opened_tunnel(state: Path) -> TunnelState:
+    found = read_state(state)
+    assert found is not None
+    return found
+
+
+def alive(pid: int) -> bool:
     try:
         return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
     except FileNotFoundError:
         return False
 
 
-def wait_until(condition, seconds=20):
+def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "timed out"

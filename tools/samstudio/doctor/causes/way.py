@@ -33,6 +33,11 @@ NAME_WITHOUT_DOT = Cause(
     "{host} in {url} has no dot; Label Studio connects to it, but refuses the webhook that belongs to the connection.",
     "give the backend a name with a dot on the container network (sam2-backend.internal), or use its address",
 )  # fmt: skip
+IPV6_ADDRESS = Cause(
+    "ipv6-address", "settings", ("Can't resolve hostname [",),
+    "{url} is an IPv6 address; Label Studio looks up the IPv4 address of a backend before it connects, and finds none.",
+    "give the backend an IPv4 address, or a name that has one: {register} --backend-url http://ADDRESS:{port}",
+)  # fmt: skip
 ENGINE_DOWN = Cause(
     "engine-down", "engine",
     ("Cannot connect to the Docker daemon", "Error while fetching server API version…No such file or directory"),

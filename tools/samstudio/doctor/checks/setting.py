@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from samstudio.addresses import normalise
-from samstudio.doctor.causes.way import LOCALHOST_ELSEWHERE, LOCALHOST_IN_CONTAINER, NAME_WITHOUT_DOT, URL_UNUSABLE
+from samstudio.doctor.causes.way import (
+    IPV6_ADDRESS,
+    LOCALHOST_ELSEWHERE,
+    LOCALHOST_IN_CONTAINER,
+    NAME_WITHOUT_DOT,
+    URL_UNUSABLE,
+)
 from samstudio.doctor.finding import Blame
 from samstudio.doctor.patient import Examination
 from samstudio.doctor.sides import url_from_elsewhere
@@ -29,6 +35,8 @@ def settings(x: Examination) -> str:
         reachable = url_from_elsewhere(backend.port, studio.host)
         evidence = f"backend {backend.url}, Label Studio {studio.url}"
         raise Blame(LOCALHOST_ELSEWHERE, evidence, url=backend.url, host=host, reachable=reachable)
-    if not {".", ":"} & set(host) and host != "localhost":
+    if ":" in host:
+        raise Blame(IPV6_ADDRESS, patient.wanted, url=patient.wanted, port=backend.port)
+    if "." not in host and host != "localhost":
         raise Blame(NAME_WITHOUT_DOT, patient.wanted, url=patient.wanted, host=host)
     return f"Label Studio {patient.label_studio}, backend {patient.backend}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 from typing import Any
 
 import httpx
@@ -30,7 +29,7 @@ from samstudio.doctor.patient import Examination
 from samstudio.labelstudio import LabelStudioError, connect, guard, http_client
 from samstudio.labelstudio.client import token_kind
 from samstudio.labelstudio.tokens import verify
-from samstudio.ssrf import DeployedGuard, blocking
+from samstudio.ssrf import DeployedGuard, blocking, resolved
 
 TIMEOUT = httpx.Timeout(15.0, connect=3.0)
 OLDEST, NEWEST = (1, 20), (1, 23)
@@ -132,9 +131,9 @@ def _refusal(kind: str, said: str) -> Any:
 def ssrf(x: Examination) -> str:
     """The guard lets Label Studio reach the backend's address: as an ML backend and as a webhook."""
     deployed = _deployed_guard(x)
-    address = x.patient.address or socket.gethostbyname(normalise(x.patient.wanted).host)
-    blocked = blocking(deployed.effective, address)
-    facts: dict[str, Any] = {"address": address, "blocked_by": ", ".join(blocked)}
+    addresses = [x.patient.address] if x.patient.address else _addresses(x)
+    blocked = [network for address in addresses for network in blocking(deployed.effective, address)]
+    facts: dict[str, Any] = {"address": " --address ".join(addresses), "blocked_by": ", ".join(blocked)}
     evidence = (
         ", ".join(f"{name}={value}" for name, value in deployed.environment.items()) or "all settings at their default"
     )
@@ -144,7 +143,18 @@ def ssrf(x: Examination) -> str:
         raise Blame(GUARD_BLOCKS, evidence, **facts)
     if blocked:
         raise Blame(GUARD_BLOCKS_WEBHOOK, evidence, **facts)
-    return f"admits {address}"
+    return f"admits {', '.join(addresses)}"
+
+
+def _addresses(x: Examination) -> list[str]:
+    """The addresses of the backend's name; Label Studio takes the first, which may be any of them."""
+    host = normalise(x.patient.wanted).host
+    try:
+        return resolved(host)
+    except OSError as error:
+        raise Skip(
+            f"{host} has no address here ({error}); the ml-record link shows what Label Studio makes of it"
+        ) from error
 
 
 def _deployed_guard(x: Examination) -> DeployedGuard:

@@ -51,7 +51,7 @@ def another_password_in_the_record(bench: Bench) -> None:
 
 @row("backend-open", "backend-auth", warns=True)
 def a_backend_that_is_open_to_all(bench: Bench) -> None:
-    host = urlsplit(url_from_elsewhere(1, "127.0.0.1")).hostname
+    host = urlsplit(url_from_elsewhere(1, "127.0.0.1")).hostname or ""
     opened = stand_in_backend.running(host, behaviour=stand_in_backend.Behaviour(open=True))
     bench.tell(backend=bench.stack.enter_context(opened).url)
 

@@ -79,6 +79,13 @@ def a_name_without_a_dot(bench: Bench) -> None:
         bench.studio.connection.sdk.webhooks.create(project=bench.project, url="http://sam2-backend:9090/webhook")
 
 
+@row("ipv6-address", "settings")
+def a_backend_at_an_ipv6_address(bench: Bench) -> None:
+    bench.tell(wanted="http://[::1]:9090")
+    with pytest.raises(ApiError, match="Can't resolve hostname"):
+        bench.studio.connection.sdk.ml.create(project=bench.project, url="http://[::1]:9090")
+
+
 # 8. Ports taken by something else that answers
 
 

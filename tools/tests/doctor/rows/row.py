@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from tools.tests.doctor.bench import Bench
 
@@ -29,7 +30,7 @@ class Row:
 ROWS: list[Row] = []
 
 
-def row(cause: str, link: str, **how: object) -> Callable[[Sabotage], Sabotage]:
+def row(cause: str, link: str, **how: Any) -> Callable[[Sabotage], Sabotage]:
     def add(sabotage: Sabotage) -> Sabotage:
         ROWS.append(Row(cause, link, sabotage, **how))
         return sabotage
