@@ -137,6 +137,13 @@ def test_one_command_leads_to_a_working_click(studio: label_studio.RunningLabelS
             drawn = samples.mask(shape)
             assert samples.iou(decoded(answer, drawn.shape), drawn) >= 0.8
 
+    options = readme(REGISTER).removeprefix(REGISTER)
+    warmed = user.types(f"./samstudio prewarm {number} {options}")
+    assert warmed.returncode == 0, warmed.stderr
+    assert "0 failed" in warmed.stdout
+    examined = user.types(f"./samstudio doctor {options}")
+    assert examined.returncode == 0, examined.stdout
+
     again = user.types(readme(REGISTER).replace("http://", ""))
     assert again.returncode == 0, again.stderr
     assert "nothing to do" in again.stdout

@@ -10,7 +10,17 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from samstudio.commands.common import AsJson, LabelStudioUrl, TokenFile, backend_password, deployment, studio
+from samstudio.commands.common import (
+    AsJson,
+    BackendUser,
+    LabelStudioUrl,
+    PasswordFile,
+    TokenFile,
+    backend_password,
+    deployment,
+    mended,
+    studio,
+)
 from samstudio.output import emit, err, failures, out
 
 
@@ -82,6 +92,8 @@ def prewarm(
     label_studio_url: LabelStudioUrl = "",
     backend_url: Annotated[str, typer.Option(help="The backend as this machine sees it.")] = "",
     token_file: TokenFile = None,
+    backend_user: BackendUser = "",
+    password_file: PasswordFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Have a project's images embedded ahead of the first click. Ctrl-C is safe; run again to go on watching."""
@@ -89,8 +101,9 @@ def prewarm(
         from samstudio import backend
         from samstudio import prewarm as warming
 
-        found = deployment(context, label_studio_url=label_studio_url)
-        url, user, password = backend_url or found.backend.url, found.backend.basic_auth_user, backend_password(found)
+        found = deployment(context, label_studio_url=label_studio_url, backend_user=backend_user)
+        url = mended(backend_url, "--backend-url", 9090) if backend_url else found.backend.url
+        user, password = found.backend.basic_auth_user, backend_password(found, password_file)
         with studio(found, token_file) as connection, backend.connect(url, user, password) as served, _bar() as bar:
             row = bar.add_task(f"project {project}", total=None, rate="")
 

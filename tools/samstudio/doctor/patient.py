@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from samstudio.labelstudio import LabelStudio
     from samstudio.labelstudio.label_config import LabelConfig
 
+#: Label Studio's command line (words end with a NUL): its own command, a server told its folder, or manage.py.
+LABEL_STUDIO = r"/label[-_]studio(\0|/manage\.py|$)"
+
 
 @dataclass(frozen=True)
 class Patient:
@@ -118,7 +121,7 @@ class Examination:
         """Label Studio's own environment, where this machine can see it."""
         if self.patient.studio_container:
             return container_environment(self.patient.studio_container)
-        return environment_of_listener(self.patient.label_studio, program="label[-_]studio")
+        return environment_of_listener(self.patient.label_studio, program=LABEL_STUDIO)
 
     def backend_environment(self) -> dict[str, str] | None:
         if self.patient.backend_container:

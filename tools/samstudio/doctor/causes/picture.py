@@ -65,5 +65,5 @@ CLICK_EMPTY = Cause(
 SLOW = Cause(
     "click-slow", "latency", (),
     "The click took {milliseconds} ms ({detail}).",
-    "samstudio prewarm --project {project}; on a host with a GPU see the gpu link",
+    "samstudio prewarm {project}; on a host with a GPU see the gpu link",
 )  # fmt: skip
