@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from samstudio import __version__
-from samstudio.commands import connect, playbooks, secrets, watch
+from samstudio.commands import bundle, connect, playbooks, secrets, watch
 from samstudio.config import CONFIG_DIR_VARIABLE, DEFAULT_CONFIG_DIR
 from samstudio.doctor.cli import doctor
 from samstudio.tunnel.cli import app as tunnel
@@ -26,7 +26,7 @@ app.command()(watch.status)
 app.command()(watch.prewarm)
 app.command()(doctor)
 app.add_typer(tunnel, name="tunnel")
-for verb in (playbooks.preflight, playbooks.deploy, playbooks.verify, playbooks.destroy):
+for verb in (playbooks.preflight, playbooks.deploy, playbooks.verify, playbooks.destroy, bundle.bundle):
     app.command(context_settings=playbooks.PASS_THROUGH)(verb)
 
 

@@ -17,6 +17,7 @@ PLAYBOOKS: Mapping[str, str] = {
     "deploy": "site.yml",
     "verify": "playbooks/verify.yml",
     "destroy": "playbooks/destroy.yml",
+    "bundle": "playbooks/bundle.yml",
 }
 DESTROY_DATA = ("-e", '{"samstudio_destroy_data": true}')
 

@@ -37,6 +37,10 @@ FACTS: dict[str, Any] = {
     "images_problem": "",
 }  # fmt: skip
 SETTINGS: dict[str, Any] = {
+    "bundle": {},
+    "project_digest": "0123456789ab",
+    "database": "sqlite",
+    "model_asked": "auto",
     "listen": "127.0.0.1",
     "subnet": "172.30.9.0/24",
     "images": "",
@@ -185,6 +189,85 @@ def test_choice(facts: dict[str, Any], settings: dict[str, Any], choice: tuple[s
 )  # fmt: skip
 def test_problem_is_named_with_its_mend(facts: dict[str, Any], settings: dict[str, Any], says: list[str]) -> None:
     problems = decide(facts, settings)["problems"]
+    assert len(problems) == 1
+    for text in says:
+        assert text in problems[0]
+
+
+BUNDLE: dict[str, Any] = {
+    "members": 900, "bytes": 3 * 2**30,
+    "manifest": {
+        "created": "2026-11-22T10:00:00+00:00", "project": {"commit": "", "digest": SETTINGS["project_digest"]},
+        "images": {"samstudio/label-studio:1.23.2-a": "sha256:1", "samstudio/sam2-backend:b": "sha256:2"},
+        "choices": {"base_image": "mirror", "label_studio_image": "build", "device": "cpu", "model": "tiny",
+                    "torch_version": "2.13.0", "torch_index_url": ""},
+    },
+}  # fmt: skip
+#: a host that was asked about no address at all
+UNASKED = {"unreachable": {}, "debian_mirror": {"main": "", "security": ""}}
+
+
+def shipped(**choices: str) -> dict[str, Any]:
+    manifest = BUNDLE["manifest"]
+    return {**BUNDLE, "manifest": {**manifest, "choices": {**manifest["choices"], **choices}}}
+
+
+def test_from_a_bundle_nothing_is_asked_of_the_network() -> None:
+    decided = decide(UNASKED, {"bundle": BUNDLE})
+    assert decided["problems"] == []
+    assert decided["choices"] == {
+        "docker_engine": "distribution",
+        "base_image": "mirror",
+        "label_studio_image": "build",
+        "device": "cpu",
+        "gpu": "",
+        "torch_version": "2.13.0",
+        "torch_index_url": "",
+        "model": "tiny",
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "choice"),
+    [
+        ({"bundle": shipped(model="demo")}, ("model", "demo")),
+        ({"bundle": BUNDLE, "model": "demo", "model_asked": "demo"}, ("model", "demo")),
+        ({"bundle": BUNDLE, "gpu": GPU}, ("device", "cpu")),
+        ({"bundle": shipped(device="cuda"), "gpu": GPU}, ("device", "cuda")),
+    ],
+)
+def test_choice_from_a_bundle(settings: dict[str, Any], choice: tuple[str, str]) -> None:
+    decided = decide(UNASKED, settings)
+    assert decided["problems"] == []
+    assert decided["choices"][choice[0]] == choice[1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        pytest.param(
+            {"bundle": {"problem": {"message": "The bundle is damaged.", "found": "debs/a", "expected": "b",
+                                    "command": "copy it"}}},
+            ["damaged", "debs/a", "copy it"], id="damaged",
+        ),
+        pytest.param(
+            {"bundle": BUNDLE, "project_digest": "ba9876543210"},
+            ["0123456789ab", "ba9876543210", "tar -xf"], id="another tree's",
+        ),
+        pytest.param(
+            {"bundle": BUNDLE, "model": "large", "model_asked": "large"},
+            ["tiny in the bundle", "sam2_backend_model=large"], id="another model's",
+        ),
+        pytest.param(
+            {"bundle": BUNDLE, "database": "postgresql"}, ["PostgreSQL", "label_studio_database"], id="no database",
+        ),
+        pytest.param(
+            {"bundle": shipped(device="cuda"), "gpu": {**GPU, "workers": []}}, ["driver"], id="no driver",
+        ),
+    ],
+)  # fmt: skip
+def test_problem_of_a_bundle(settings: dict[str, Any], says: list[str]) -> None:
+    problems = decide(UNASKED, settings)["problems"]
     assert len(problems) == 1
     for text in says:
         assert text in problems[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[3] / 
 
 from ansible.errors import AnsibleFilterError  # noqa: E402
 from sam2_backend import checkpoints  # noqa: E402
+from samstudio import trees  # noqa: E402
 from samstudio.preflight import plan  # noqa: E402
 
 
@@ -21,15 +21,13 @@ def nth_address(subnet: str, number: int) -> str:
 
 
 def tree_digest(folder: str) -> str:
-    """Twelve hex digits over names and contents of a source tree; tests, compiled and hidden files left out."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(folder).rglob("*")):
-        relative = path.relative_to(folder)
-        if path.is_file() and not any(
-            part.startswith((".", "__pycache__")) or part == "tests" for part in relative.parts
-        ):
-            digest.update(f"{relative}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode())
-    return digest.hexdigest()[:12]
+    """Twelve hex digits over a source tree that images or tools are made from."""
+    return trees.digest(Path(folder))
+
+
+def project_digest(folder: str) -> str:
+    """Twelve hex digits over the project's own code."""
+    return trees.project_digest(Path(folder))
 
 
 def checkpoint(alias: str, mirror: str = "") -> dict[str, Any]:
@@ -46,6 +44,7 @@ class FilterModule:
         return {
             "nth_address": nth_address,
             "tree_digest": tree_digest,
+            "project_digest": project_digest,
             "preflight_plan": plan.decide,
             "preflight_table": plan.table,
             "sam2_checkpoint": checkpoint,

@@ -20,7 +20,7 @@ PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 def preflight(context: typer.Context) -> None:
     """What was found, what will be used, what to change. Changes nothing. Further arguments go to ansible-playbook."""
-    _run("preflight", context.args)
+    run("preflight", context.args)
 
 
 def deploy(context: typer.Context) -> None:
@@ -29,7 +29,7 @@ def deploy(context: typer.Context) -> None:
     Further arguments go to ansible-playbook: -i INVENTORY, --check, --diff, --tags, --limit, -e, -v.
     """
     started = time.time()
-    _run("deploy", context.args)
+    run("deploy", context.args)
     with failures():
         found = summary.read(newer_than=started)
         if found and "--check" not in context.args:
@@ -38,7 +38,7 @@ def deploy(context: typer.Context) -> None:
 
 def verify(context: typer.Context) -> None:
     """Health, connection, and a click on each drawn object. Changes nothing."""
-    _run("verify", context.args)
+    run("verify", context.args)
 
 
 def destroy(
@@ -53,10 +53,10 @@ def destroy(
         typer.confirm(
             "Remove every annotation, image, model and secret of this deployment for good?", abort=True, err=True
         )
-    _run("destroy", [*(playbooks.DESTROY_DATA if data else ()), *context.args])
+    run("destroy", [*(playbooks.DESTROY_DATA if data else ()), *context.args])
 
 
-def _run(verb: str, extra: list[str]) -> None:
+def run(verb: str, extra: list[str]) -> None:
     """Run and take over ansible-playbook's exit code; Ctrl-C reaches it, too, and it cleans up."""
     with failures():
         run = playbooks.prepare(verb, extra, playbooks.home(), os.environ)

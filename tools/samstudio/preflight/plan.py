@@ -50,10 +50,15 @@ def decide(facts: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     _host(plan, facts)
     _engine(plan, facts, settings)
     _network(plan, facts, settings)
-    _images(plan, facts, settings)
-    _gpu(plan, settings)
-    _python_packages(plan, facts, settings)
-    _model(plan, facts, settings)
+    _image_folder(plan, facts, settings)
+    if settings["bundle"]:
+        _bundle(plan, facts, settings)
+    else:
+        _gpu(plan, settings)
+        _builds(plan, facts)
+        _images(plan, facts)
+        _python_packages(plan, facts, settings)
+        _model(plan, facts, settings)
     problems = [f"{row.what}: found {row.found}; {row.why}. {row.fix}" for row in plan.rows if row.fix]
     return {"rows": [asdict(row) for row in plan.rows], "choices": plan.choices, "problems": problems}
 
@@ -90,16 +95,6 @@ def _host(plan: Plan, facts: dict[str, Any]) -> None:
         fix = f"Free some space where {path} is, or set samstudio_data_dir elsewhere."
         needed = MINIMUM_FREE_DEPLOYED if facts["own_containers"] else least
         _minimum(plan, "free disk", free, needed, fix, f" for {path}")
-    certificates = facts["ca_certificates"]
-    plan.add(
-        "extra CAs",
-        f"{len(certificates)} certificates" if certificates else "none",
-        "copied into images and containers" if certificates else "nothing",
-        "so that inspected TLS verifies" if certificates else "",
-    )
-    plan.add(
-        "proxy", ", ".join(sorted(facts["proxies"])) or "none", "passed to image builds" if facts["proxies"] else "-"
-    )
 
 
 def _minimum(plan: Plan, what: str, found: int, least: int, fix: str, where: str = "") -> None:
@@ -125,6 +120,9 @@ def _engine(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]) -> None
         return
     if engine["installed"]:
         plan.choose("docker_engine", "start", "Docker engine", f"installed, {engine['error']}", "it will be started")
+        return
+    if settings["bundle"]:
+        plan.choose("docker_engine", "distribution", "Docker engine", "none", "the distribution's, from the bundle")
         return
     refused = facts["unreachable"]["docker_repository"]
     source = "distribution" if refused else "docker_repository"
@@ -163,7 +161,20 @@ def _network(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]) -> Non
     )
 
 
-def _images(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]) -> None:
+def _builds(plan: Plan, facts: dict[str, Any]) -> None:
+    certificates = facts["ca_certificates"]
+    plan.add(
+        "extra CAs",
+        f"{len(certificates)} certificates" if certificates else "none",
+        "copied into images and containers" if certificates else "nothing",
+        "so that inspected TLS verifies" if certificates else "",
+    )
+    plan.add(
+        "proxy", ", ".join(sorted(facts["proxies"])) or "none", "passed to image builds" if facts["proxies"] else "-"
+    )
+
+
+def _images(plan: Plan, facts: dict[str, Any]) -> None:
     refused = facts["unreachable"]["docker_hub"]
     mirror = facts["debian_mirror"]["main"]
     fix = ""
@@ -184,6 +195,9 @@ def _images(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]) -> None
         f"registry: {refused}" if refused else "registry answers",
         "built from its Python package" if refused else "the official image",
     )
+
+
+def _image_folder(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]) -> None:
     if settings["images"]:
         problem = facts["images_problem"]
         plan.add(
@@ -277,6 +291,53 @@ def _model(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]) -> None:
         "Fetch them elsewhere and set sam2_backend_checkpoint_file, name a mirror in sam2_backend_checkpoint_mirror, "
         "or accept the demo model with -e sam2_backend_model=demo.",
     )
+
+
+def _bundle(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Everything that the connected way finds out is read from the manifest here."""
+    bundle = settings["bundle"]
+    if "problem" in bundle:
+        said = bundle["problem"]
+        why = f"{said['message']} Expected: {said['expected']}"
+        plan.add("bundle", said["found"], "-", why, f"Run: {said['command']}")
+        return
+    manifest = bundle["manifest"]
+    made, shipped = manifest["project"], manifest["choices"]
+    plan.add(
+        "bundle",
+        f"of {manifest['created']}, {_gib(bundle['bytes'])}",
+        "nothing else, no network",
+        f"{bundle['members']} members, all whole",
+        ""
+        if made["digest"] == settings["project_digest"]
+        else f"It was made from tree {made['digest']}, this one is {settings['project_digest']}: deploy from its own, "
+        "tar -xf BUNDLE samstudio && cd samstudio.",
+    )
+    for key in ("base_image", "label_studio_image", "torch_version", "torch_index_url"):
+        plan.choices[key] = shipped[key]
+    absent = settings["database"] == "postgresql" and not any("/postgresql:" in tag for tag in manifest["images"])
+    plan.add(
+        "images",
+        f"{len(manifest['images'])} in the bundle",
+        f"torch {shipped['torch_version']} for {shipped['device']}",
+        "PostgreSQL is not among them" if absent else "from the bundle",
+        "Make the bundle with -e label_studio_database=postgresql." if absent else "",
+    )
+    if shipped["device"] == "cpu":
+        plan.choices["gpu"] = ""
+        plan.choose("device", "cpu", "GPU", "not looked at", "the bundle computes on the CPU")
+    else:
+        _gpu(plan, settings)
+        if plan.choices["device"] == "cuda" and not plan.choices["gpu"]:
+            fix = "Install them from your own media, then run again."
+            plan.add("GPU driver", "none that works", "-", "driver and toolkit are not in the bundle", fix)
+    asked = settings["model_asked"]
+    if asked == "demo" or settings["checkpoint_file"]:
+        _model(plan, facts, settings)
+        return
+    fix = "" if asked in ("auto", shipped["model"]) else f"Make the bundle with -e sam2_backend_model={asked}."
+    why = "DEMO MODEL: knows drawn shapes only" if shipped["model"] == "demo" else "official weights"
+    plan.choose("model", shipped["model"], "SAM2 model", f"{shipped['model']} in the bundle", why, fix)
 
 
 def table(plan: dict[str, Any]) -> list[str]:
