@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 from samstudio import playbooks, summary
+from samstudio.bundle import check, collect
 from samstudio.cli import app
 from samstudio.errors import SamstudioError
 from typer.testing import CliRunner
@@ -124,6 +125,32 @@ def test_the_display_shows_changes_messages_failures_and_the_recap(clone: Path) 
     assert "hunter2" not in ran.stdout + ran.stderr
     assert "\x1b" not in ran.stdout
     assert "WARNING" not in ran.stderr + ran.stdout
+
+
+def test_a_bundle_holds_what_the_playbook_describes(
+    clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    work, file = clone / ".cache" / "bundle", tmp_path / "out" / "bundle.tar"
+    images = work / "images-1.tar"
+    description = {"os": {"id": "debian", "version": "12", "name": "Debian 12"}, "arch": "x86_64", "images": {},
+                   "choices": {"model": "demo", "device": "cpu", "asked": "{{ asked }}"}, "packages": ["tool"],
+                   "files": {"images.tar": str(images)}}  # fmt: skip
+    copies = [
+        {"name": str(path), "ansible.builtin.copy": {"content": content, "dest": str(path), "mode": "0644"}}
+        for path, content in [(images, "layers"), (work / "description.json", json.dumps(description))]
+    ]
+    (clone / "playbooks" / "bundle.yml").write_text(
+        json.dumps([{"name": "x", "hosts": "all", "gather_facts": False, "tasks": copies}])
+    )
+    monkeypatch.setattr(collect, "packages", lambda names, work: [])
+    monkeypatch.setattr(collect, "wheels", lambda locks, work: [])
+    file.parent.mkdir()
+    result = CliRunner().invoke(app, ["bundle", str(file), "-e", "asked=for"])
+    assert result.exit_code == 0, result.output + capfd.readouterr().out
+    manifest = check.verify(file)
+    assert manifest["choices"]["asked"] == "for"
+    assert {"images.tar", "debs/Packages", "samstudio/site.yml"} < set(manifest["members"])
+    assert not images.exists()
 
 
 SUMMARY: dict[str, Any] = {

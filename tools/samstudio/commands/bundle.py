@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import subprocess
 from datetime import datetime, timezone
 from pathlib import Path
@@ -39,13 +40,9 @@ def bundle(context: typer.Context) -> None:
             **description,
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "project": {"commit": _commit(home), "digest": trees.project_digest(home)},
+            "python": platform.python_version().rpartition(".")[0],
         }
-        system = description["os"]
-        name = (
-            f"samstudio-{description['project']['digest']}-{system['id']}{system['version']}-{description['arch']}.tar"
-        )
-        file = named or Path.cwd() / name
-        _write(file, description, sources)
+        _write(named or Path.cwd() / _name(description), description, sources)
         sources[check.IMAGES].unlink()
 
 
@@ -78,12 +75,16 @@ def _write(file: Path, description: dict[str, Any], sources: dict[str, Path]) ->
         sizes = [path.stat().st_size for name, path in sources.items() if name.partition("/")[0] == kind]
         out.print(f"  {kind:12}{len(sizes):5} files {sum(sizes) / 2**20:9.1f} MiB")
     choices = description["choices"]
-    out.print(
-        f"  model {choices['model']} on {choices['device']}, for {description['os']['name']} ({description['arch']})"
-    )
+    host = f"{description['os']['name']} ({description['arch']}) with Python {description['python']}"
+    out.print(f"  model {choices['model']} on {choices['device']}, for {host}", soft_wrap=True)
     out.print(f"[bold]{file}[/]  {size / 2**20:.1f} MiB", soft_wrap=True)
     out.print(f"There: tar -xf {file.name} {check.PROJECT} && cd {check.PROJECT}", soft_wrap=True)
     out.print(f"       ./samstudio deploy -e samstudio_bundle=/path/to/{file.name}", soft_wrap=True)
+
+
+def _name(description: dict[str, Any]) -> str:
+    system = f"{description['os']['id']}{description['os']['version']}"
+    return f"samstudio-{description['project']['digest']}-{system}-{description['arch']}.tar"
 
 
 def _commit(home: Path) -> str:
