@@ -109,6 +109,12 @@ def running_containers() -> list[str]:
     return output("docker", "ps", "--format", "{{.Names}}").split()
 
 
+def published_ports(containers: set[str]) -> set[int]:
+    """Ports of this host that these containers listen on."""
+    lines = [line for name in containers for line in output("docker", "port", name).splitlines()]
+    return {int(line.rpartition(":")[2]) for line in lines}
+
+
 def network_subnet(name: str) -> str:
     template = "{{range .IPAM.Config}}{{.Subnet}}{{end}}"
     return output("docker", "network", "inspect", name, "--format", template)
@@ -235,6 +241,7 @@ def main() -> None:
     settings = json.loads(os.environ["PREFLIGHT_SETTINGS"])
     docker = engine()
     own = set(settings["containers"]) & set(running_containers())
+    published = published_ports(own)
     with ThreadPoolExecutor(max_workers=16) as pool:
         answers = pool.map(lambda item: (item[0], reach(item[1], settings["timeout"])), settings["urls"].items())
         unreachable = dict(answers)
@@ -251,7 +258,9 @@ def main() -> None:
         "own_containers": sorted(own),
         "network_subnet": network_subnet(settings["network"]),
         "routes": routes(),
-        "ports": {str(port): "" if own else listener(settings["listen"], port) for port in settings["ports"]},
+        "ports": {
+            str(port): "" if port in published else listener(settings["listen"], port) for port in settings["ports"]
+        },
         "unreachable": unreachable,
         "files": {name: Path(name).stat().st_size for name in settings["files"] if Path(name).is_file()},
         "pip": pip_settings(),
