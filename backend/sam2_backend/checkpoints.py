@@ -5,6 +5,7 @@ MODEL_CHECKPOINT=sam2.1_hiera_tiny.pt. The aliases tiny, small, base_plus, large
 
     python -m sam2_backend.checkpoints fetch tiny --dir DIR [--mirror URL]
     python -m sam2_backend.checkpoints list
+    python -m sam2_backend.checkpoints check CONFIG FILE
 """
 
 from __future__ import annotations
@@ -234,6 +235,19 @@ def _print_progress(known: Checkpoint) -> Progress:
     return progress
 
 
+def _check(config: str, file: Path) -> int:
+    from .engine.build import build_model
+    from .engine.errors import EngineError
+    from .engine.select import config_path
+
+    try:
+        build_model(config_path(config), file)
+    except EngineError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m sam2_backend.checkpoints", description="Official SAM 2 checkpoints"
@@ -244,7 +258,12 @@ def main(arguments: list[str] | None = None) -> int:
     getting.add_argument("name", help="alias, such as tiny, or file name")
     getting.add_argument("--dir", type=Path, required=True)
     getting.add_argument("--mirror", default=os.environ.get("MODEL_MIRROR") or None, help="base URL (or MODEL_MIRROR)")
+    checking = commands.add_parser("check", help="whether a file holds the weights of a config")
+    checking.add_argument("config", help="such as configs/sam2.1/sam2.1_hiera_t.yaml, or a file")
+    checking.add_argument("file", type=Path)
     options = parser.parse_args(arguments)
+    if options.command == "check":
+        return _check(options.config, options.file)
     if options.command == "list":
         for known in CHECKPOINTS:
             size = f"{known.size / 1e6:.0f} MB" if known.size else "size unknown"

@@ -54,7 +54,9 @@ def load_weights(checkpoint: Path) -> dict[str, Tensor]:
     size = checkpoint.stat().st_size
     try:
         content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError) as error:
+    except pickle.UnpicklingError as error:  # PyTorch's words for it advise to load it unsafely
+        raise CheckpointError(f"{checkpoint} ({size:,} bytes) is not a PyTorch checkpoint; fetch it again") from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CheckpointError(
             f"{checkpoint} ({size:,} bytes) is truncated or not a PyTorch checkpoint ({reason[:160]}); fetch it again"
