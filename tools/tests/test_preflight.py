@@ -182,6 +182,18 @@ def test_choice(facts: dict[str, Any], settings: dict[str, Any], choice: tuple[s
             ["base image", "registry"], id="neither registry nor mirror",
         ),
         pytest.param(
+            {**OFFLINE, "unreachable": {**OFFLINE["unreachable"], "debian_mirror": "Connection refused"}},
+            {"demo_fallback": True}, ["mirror.example.com", "Connection refused", "sources.list"],
+            id="Debian mirror down",
+        ),
+        pytest.param(
+            {
+                "pip": {**FACTS["pip"], "index_url": "http://mirror.example.com/simple"},
+                "unreachable": {**FACTS["unreachable"], "pip_index": "Connection refused"},
+            },
+            {}, ["http://mirror.example.com/simple: Connection refused", "/etc/pip.conf"], id="Python mirror down",
+        ),
+        pytest.param(
             OFFLINE, {"docker_engine_source": "docker_repository", "demo_fallback": True},
             ["Docker engine", "docker_engine_source"], id="insisting on what cannot be reached",
         ),
@@ -271,6 +283,13 @@ def test_problem_of_a_bundle(settings: dict[str, Any], says: list[str]) -> None:
     assert len(problems) == 1
     for text in says:
         assert text in problems[0]
+
+
+def test_a_deployed_host_outlives_its_mirrors() -> None:
+    down = {"debian_mirror": "Connection refused", "pip_index": "Connection refused"}
+    found = {"own_containers": ["label-studio"], "network_subnet": SETTINGS["subnet"]}
+    decided = decide({**OFFLINE, **found, "unreachable": {**OFFLINE["unreachable"], **down}}, {"demo_fallback": True})
+    assert decided["problems"] == []
 
 
 def test_table_shows_each_row_and_what_to_change() -> None:

@@ -180,6 +180,9 @@ def _images(plan: Plan, facts: dict[str, Any]) -> None:
     fix = ""
     if refused and not mirror:
         fix = "Let this host reach a registry, or run on Debian, whose mirror can build the base image."
+    down = facts["unreachable"].get("debian_mirror", "")
+    if down and not facts["own_containers"]:
+        fix = f"The Debian mirror {mirror} does not answer ({down}): mend /etc/apt/sources.list (apt-get update tells)."
     plan.choose(
         "base_image",
         "mirror" if refused else "registry",
@@ -231,7 +234,13 @@ def _python_packages(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]
     why = "this host's pip configuration"
     if pip["local_index_url"]:
         why += f"; {len(pip['local_index_url'])} file:// indexes stay outside (images cannot see them)"
-    plan.add("Python packages", found, "the same in image builds", why)
+    refused = facts["unreachable"].get("pip_index", "")
+    fix = ""
+    if refused:
+        found, why = f"{found}: {refused}", f"{why}, whose index does not answer"
+        if not pip["wheel_folders"] and not facts["own_containers"]:
+            fix = "Mend index-url in /etc/pip.conf (pip download pip tells), or name a folder of wheels in find-links."
+    plan.add("Python packages", found, "the same in image builds", why, fix)
     plan.choices["torch_version"] = settings["gpu"]["torch"]
     index = settings["gpu"]["index"] if plan.choices["device"] == "cuda" else "cpu"
     if settings["torch_index_url"]:

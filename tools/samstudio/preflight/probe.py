@@ -11,7 +11,8 @@ file. Settings arrive as JSON in the environment variable PREFLIGHT_SETTINGS:
     containers: [str]       our own containers (a port or subnet that they hold is ours)
     data_dir: str           where data will live (disk space is measured there and where the engine keeps images)
     images: str             the user's image folder, or ""
-    urls: {name: url}       addresses to try; any answer that is not a refusal or a server error counts as reachable
+    urls: {name: url}       addresses to try, besides the host's own pip index and Debian mirror; any answer that is
+                            not a refusal or a server error counts as reachable; nothing is tried if there are none
     files: [str]            files whose size is wanted
     timeout: float          seconds for one address
 """
@@ -242,8 +243,11 @@ def main() -> None:
     docker = engine()
     own = set(settings["containers"]) & set(running_containers())
     published = published_ports(own)
+    pip, mirror = pip_settings(), debian_mirror()
+    own_sources = {"pip_index": pip["index_url"], "debian_mirror": mirror["main"]} if settings["urls"] else {}
+    urls = settings["urls"] | {name: url for name, url in own_sources.items() if str(url).startswith("http")}
     with ThreadPoolExecutor(max_workers=16) as pool:
-        answers = pool.map(lambda item: (item[0], reach(item[1], settings["timeout"])), settings["urls"].items())
+        answers = pool.map(lambda item: (item[0], reach(item[1], settings["timeout"])), urls.items())
         unreachable = dict(answers)
     facts = {
         "uid": os.getuid(),
@@ -263,8 +267,8 @@ def main() -> None:
         },
         "unreachable": unreachable,
         "files": {name: Path(name).stat().st_size for name in settings["files"] if Path(name).is_file()},
-        "pip": pip_settings(),
-        "debian_mirror": debian_mirror(),
+        "pip": pip,
+        "debian_mirror": mirror,
         "ca_certificates": sorted(str(path) for folder in CA_FOLDERS for path in Path(folder).glob("*.crt")),
         "proxies": {
             key: os.environ[key]
