@@ -148,7 +148,7 @@ def test_choice(facts: dict[str, Any], settings: dict[str, Any], choice: tuple[s
         pytest.param(
             {"free_bytes": {"/data": 10 * 2**30, "/var/lib/docker": 2**30}},
             {},
-            ["/var/lib/docker", "1.0 GiB", "8.0 GiB"],
+            ["/var/lib/docker", "1.0 GiB", "6.0 GiB"],
             id="the engine's disk full",
         ),
         pytest.param({"memory_bytes": 2 * 2**30}, {}, ["2.0 GiB", "6.0 GiB"], id="little memory"),

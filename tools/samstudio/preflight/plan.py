@@ -9,7 +9,7 @@ from typing import Any
 MINIMUM_MEMORY = 6 * 2**30
 # Where data and the engine's images share a filesystem, and of each where they do not.
 MINIMUM_FREE = 12 * 2**30
-MINIMUM_FREE_APART = 8 * 2**30
+MINIMUM_FREE_APART = 6 * 2**30
 MINIMUM_FREE_DEPLOYED = 2 * 2**30
 APT_SYSTEMS = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04", "26.04")}
 MINIMUM_PYTHON = (3, 9)
