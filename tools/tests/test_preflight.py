@@ -21,6 +21,7 @@ FACTS: dict[str, Any] = {
     "arch": "x86_64",
     "python": "3.11.2",
     "memory_bytes": 16 * 2**30,
+    "own_images": [],
     "free_bytes": {"/var/lib/samstudio": 100 * 2**30},
     "engine": {"installed": False, "version": "", "error": "no docker command"},
     "own_containers": [],
@@ -146,9 +147,13 @@ def test_choice(facts: dict[str, Any], settings: dict[str, Any], choice: tuple[s
         pytest.param({"ports": {"8080": '("nginx",pid=7)'}}, {}, ["nginx", "label_studio_port=8081"], id="port taken"),
         pytest.param({"free_bytes": {"/data": 2**30}}, {}, ["/data", "1.0 GiB", "12.0 GiB"], id="disk full"),
         pytest.param(
-            {"free_bytes": {"/data": 10 * 2**30, "/var/lib/docker": 2**30}},
+            {"free_bytes": {"/data": 5 * 2**30}, "own_images": ["0123456789ab"]}, {}, ["5.0 GiB", "6.0 GiB"],
+            id="disk too full to go on",
+        ),
+        pytest.param(
+            {"free_bytes": {"/data": 11 * 2**30, "/var/lib/docker": 2**30}},
             {},
-            ["/var/lib/docker", "1.0 GiB", "6.0 GiB"],
+            ["/var/lib/docker", "1.0 GiB", "10.0 GiB"],
             id="the engine's disk full",
         ),
         pytest.param({"memory_bytes": 2 * 2**30}, {}, ["2.0 GiB", "6.0 GiB"], id="little memory"),
@@ -301,7 +306,11 @@ def test_table_shows_each_row_and_what_to_change() -> None:
 
 
 def test_a_deployed_host_passes() -> None:
-    deployed = {"own_containers": ["label-studio"], "network_subnet": SETTINGS["subnet"]}
+    deployed = {
+        "own_containers": ["label-studio"],
+        "own_images": ["0123456789ab"],
+        "network_subnet": SETTINGS["subnet"],
+    }
     routes = [f"{SETTINGS['subnet']} br-1"]
     decided = decide({**deployed, "free_bytes": {"/data": 3 * 2**30}, "routes": routes})
     assert decided["problems"] == []

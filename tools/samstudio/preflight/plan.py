@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 MINIMUM_MEMORY = 6 * 2**30
-# Where data and the engine's images share a filesystem, and of each where they do not.
+# Where data and the engine's images share a filesystem, of each where they do not, and once a deploy has begun.
 MINIMUM_FREE = 12 * 2**30
-MINIMUM_FREE_APART = 6 * 2**30
+MINIMUM_FREE_APART = 10 * 2**30
+MINIMUM_FREE_BEGUN = 6 * 2**30
 MINIMUM_FREE_DEPLOYED = 2 * 2**30
 APT_SYSTEMS = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04", "26.04")}
 MINIMUM_PYTHON = (3, 9)
@@ -91,10 +92,11 @@ def _host(plan: Plan, facts: dict[str, Any]) -> None:
     _minimum(plan, "memory", facts["memory_bytes"], MINIMUM_MEMORY, "Use a host with more memory.")
     disks = facts["free_bytes"]
     least = MINIMUM_FREE_APART if len(disks) > 1 else MINIMUM_FREE
+    if facts["own_images"]:
+        least = MINIMUM_FREE_DEPLOYED if facts["own_containers"] else MINIMUM_FREE_BEGUN
     for path, free in disks.items():
         fix = f"Free some space where {path} is, or set samstudio_data_dir elsewhere."
-        needed = MINIMUM_FREE_DEPLOYED if facts["own_containers"] else least
-        _minimum(plan, "free disk", free, needed, fix, f" for {path}")
+        _minimum(plan, "free disk", free, least, fix, f" for {path}")
 
 
 def _minimum(plan: Plan, what: str, found: int, least: int, fix: str, where: str = "") -> None:

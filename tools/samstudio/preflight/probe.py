@@ -260,6 +260,7 @@ def main() -> None:
         "init": init_system(),
         "engine": docker,
         "own_containers": sorted(own),
+        "own_images": output("docker", "image", "ls", "--quiet", "--filter", "reference=samstudio/*").split(),
         "network_subnet": network_subnet(settings["network"]),
         "routes": routes(),
         "ports": {
