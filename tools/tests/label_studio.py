@@ -23,6 +23,8 @@ START_SECONDS = 120
 #: Label Studio below a test is asked for loopback only; nothing of the developer's environment leaks in.
 KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR")
 
+#: Both guards on and told of no backend: the default since 1.23.1, to be asked for before.
+GUARDED = {"ML_BLOCK_LOCAL_IP": "true", "SSRF_PROTECTION_ENABLED": "true"}
 CONTAINED = ("unshare", "--net", "--", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
 
 

@@ -182,7 +182,9 @@ def test_a_mistake_is_named_with_what_mends_it(
 def test_a_guard_that_was_not_told_is_named_with_what_to_set(
     tmp_path: Path, label_studio_cache: Path, model: str, user: User
 ) -> None:
-    with label_studio.running(tmp_path / "studio", label_studio_cache, host=STUDIO_HOST, settings={}) as guarded:
+    with label_studio.running(
+        tmp_path / "studio", label_studio_cache, host=STUDIO_HOST, settings=label_studio.GUARDED
+    ) as guarded:
         user.keep("guarded", personal_access_token(guarded))
         line = readme(REGISTER).replace("http://LABEL-STUDIO:8080", guarded.url).replace("file token", "file guarded")
         ran = user.types(line)

@@ -16,7 +16,7 @@ NARROW = ssrf.narrow_environment(ssrf.KNOWN, ["127.0.0.1"])
 #: The ways a Label Studio is set up; each is started once, when the first row wants it.
 SETUPS: dict[str, dict[str, Any]] = {
     "narrow": {"settings": NARROW},
-    "guarded": {"settings": {}, "public_url": "127.0.0.1:8080"},
+    "guarded": {"settings": label_studio.GUARDED, "public_url": "127.0.0.1:8080"},
     "half-open": {"settings": {"ML_BLOCK_LOCAL_IP": "false"}, "public_url": "http://127.0.0.1:9"},
     "contained": {"settings": NARROW, "contained": True},
     "open": {"settings": ssrf.broad_environment()},
