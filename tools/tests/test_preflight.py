@@ -323,7 +323,8 @@ def test_probe_sees_this_machine(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         settings = {
             "ports": [port], "listen": "127.0.0.1", "subnet": "172.30.9.0/24", "network": "no-such-network",
-            "containers": [], "data_dir": str(tmp_path / "not" / "there"), "images": str(tmp_path / "missing"),
+            "containers": [], "data_dir": str(tmp_path / "not" / "there"), "config_dir": str(tmp_path),
+            "images": str(tmp_path / "missing"),
             "urls": {"closed": "http://127.0.0.1:9/"}, "files": [__file__], "timeout": 2.0,
         }  # fmt: skip
         done = subprocess.run(
@@ -337,3 +338,10 @@ def test_probe_sees_this_machine(tmp_path: Path) -> None:
     assert found["images_problem"].endswith("is not a folder")
     assert min(found["free_bytes"].values()) > 0
     assert found["memory_bytes"] > 0
+
+
+def test_a_stopped_engine_does_not_hide_the_deployment(tmp_path: Path) -> None:
+    """The bridge outlives the engine; without memory of the deploy its route would be a stranger's."""
+    assert probe.deployed_subnet(str(tmp_path)) == ""
+    (tmp_path / "deployment.yml").write_text("network:\n  name: samstudio\n  subnet: 172.30.9.0/24\n")
+    assert probe.deployed_subnet(str(tmp_path)) == "172.30.9.0/24"

@@ -92,8 +92,10 @@ def _host(plan: Plan, facts: dict[str, Any]) -> None:
     _minimum(plan, "memory", facts["memory_bytes"], MINIMUM_MEMORY, "Use a host with more memory.")
     disks = facts["free_bytes"]
     least = MINIMUM_FREE_APART if len(disks) > 1 else MINIMUM_FREE
-    if facts["own_images"]:
-        least = MINIMUM_FREE_DEPLOYED if facts["own_containers"] else MINIMUM_FREE_BEGUN
+    if facts["own_containers"]:
+        least = MINIMUM_FREE_DEPLOYED
+    elif facts["own_images"]:
+        least = MINIMUM_FREE_BEGUN
     for path, free in disks.items():
         fix = f"Free some space where {path} is, or set samstudio_data_dir elsewhere."
         _minimum(plan, "free disk", free, least, fix, f" for {path}")

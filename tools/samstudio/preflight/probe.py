@@ -9,6 +9,7 @@ file. Settings arrive as JSON in the environment variable PREFLIGHT_SETTINGS:
     subnet: str             the private network's subnet
     network: str            the private network's name
     containers: [str]       our own containers (a port or subnet that they hold is ours)
+    config_dir: str         where deployment.yml is, if there was a deploy
     data_dir: str           where data will live (disk space is measured there and where the engine keeps images)
     images: str             the user's image folder, or ""
     urls: {name: url}       addresses to try, besides the host's own pip index and Debian mirror; any answer that is
@@ -26,6 +27,7 @@ import http.client
 import json
 import os
 import platform
+import re
 import shutil
 import socket
 import ssl
@@ -119,6 +121,14 @@ def published_ports(containers: set[str]) -> set[int]:
 def network_subnet(name: str) -> str:
     template = "{{range .IPAM.Config}}{{.Subnet}}{{end}}"
     return output("docker", "network", "inspect", name, "--format", template)
+
+
+def deployed_subnet(config_dir: str) -> str:
+    """The private network's subnet as the last deploy wrote it down, for when the engine cannot be asked."""
+    with contextlib.suppress(OSError):
+        found = re.search(r"^ +subnet: (\S+)", (Path(config_dir) / "deployment.yml").read_text(), re.MULTILINE)
+        return found[1] if found else ""
+    return ""
 
 
 def routes() -> list[str]:
@@ -241,7 +251,8 @@ def images_problem(folder: str) -> str:
 def main() -> None:
     settings = json.loads(os.environ["PREFLIGHT_SETTINGS"])
     docker = engine()
-    own = set(settings["containers"]) & set(running_containers())
+    remembered = deployed_subnet(settings["config_dir"]) if docker["installed"] and not docker["version"] else ""
+    own = set(settings["containers"]) & set(running_containers()) or set(settings["containers"] if remembered else [])
     published = published_ports(own)
     pip, mirror = pip_settings(), debian_mirror()
     own_sources = {"pip_index": pip["index_url"], "debian_mirror": mirror["main"]} if settings["urls"] else {}
@@ -261,7 +272,7 @@ def main() -> None:
         "engine": docker,
         "own_containers": sorted(own),
         "own_images": output("docker", "image", "ls", "--quiet", "--filter", "reference=samstudio/*").split(),
-        "network_subnet": network_subnet(settings["network"]),
+        "network_subnet": remembered or network_subnet(settings["network"]),
         "routes": routes(),
         "ports": {
             str(port): "" if port in published else listener(settings["listen"], port) for port in settings["ports"]
