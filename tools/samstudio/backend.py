@@ -37,6 +37,12 @@ class Backend:
         with _errors(self.url, "ask for its status"):
             return dict(self.http.get("/status").raise_for_status().json())
 
+    def predict(self, project: int, label_config: str, task: dict[str, Any], context: dict[str, Any]) -> dict[str, Any]:
+        """What Label Studio asks when somebody clicks, and the one prediction in the answer."""
+        body = {"project": str(project), "label_config": label_config, "tasks": [task], "params": {"context": context}}
+        with _errors(self.url, "click"):
+            return dict(self.http.post("/predict", json=body).raise_for_status().json()["results"][0])
+
     def prewarm(self, project: int, label_config: str, tasks: Sequence[dict[str, Any]]) -> dict[str, int]:
         """Ask for the images of some tasks (`{"id", "data"}`) to be embedded: `{"accepted", "already"}`."""
         body = {"project": project, "label_config": label_config, "tasks": list(tasks)}

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samstudio import samples
+from samstudio.backend import Backend
 from samstudio.labelstudio import LabelStudio, LabelStudioError, api_errors, label_config, ml_backends, projects
 
 RESERVED = "reserved network"
@@ -31,14 +32,15 @@ class Click:
 
 
 def click_samples(
-    studio: LabelStudio, *, project: int, folder: Path, backend_url: str, least_iou: float = 0.8,
-    say: Callable[[str], None] = lambda _: None,
+    studio: LabelStudio, *, project: int, folder: Path, backend_url: str = "", served: Backend | None = None,
+    least_iou: float = 0.8, say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:  # fmt: skip
     """Click every drawn object of the sample tasks and compare each mask.
 
     Args:
         folder: where the samples' manifest lies.
-        backend_url: the record to click through, as Label Studio names it.
+        backend_url: the record to click through, as Label Studio names it; or
+        served: the backend to click at, past Label Studio's API.
 
     Returns:
         `changed` (False), `clicks`, `iou` and `milliseconds` with their `min`/`mean` and `first`/`median`/`max`.
@@ -46,8 +48,15 @@ def click_samples(
     Raises:
         LabelStudioError: a link broke, named by its `link`, with Label Studio's own `errors` text; or a mask was wrong.
     """
-    config = label_config.parse(projects.by_id(studio, project).label_config or "<View/>")
-    record = _record(studio, project, backend_url)
+    xml = projects.by_id(studio, project).label_config or "<View/>"
+    config = label_config.parse(xml)
+    record = 0 if served else _record(studio, project, backend_url)
+
+    def ask(task: dict[str, Any], context: dict[str, Any]) -> dict[str, Any]:
+        if served:
+            return {"data": served.predict(project, xml, task, context)}
+        return interactive(studio, record, task["id"], context)
+
     tasks = sample_tasks(studio, project, config)
     clicks = []
     for scene in samples.load(folder):
@@ -59,7 +68,7 @@ def click_samples(
             )  # fmt: skip
         for shape in scene.shapes:
             say(f"clicking the {shape.label} in {scene.file}")
-            clicks.append(_click(studio, record, tasks[scene.file], config, scene.file, shape))
+            clicks.append(_click(ask, tasks[scene.file], config, scene.file, shape))
     worst = min(clicks, key=lambda click: click.iou)
     if worst.iou < least_iou:
         raise LabelStudioError(
@@ -91,22 +100,26 @@ def _record(studio: LabelStudio, project: int, backend_url: str) -> int:
     return int(record.id or 0)
 
 
-def sample_tasks(studio: LabelStudio, project: int, config: label_config.LabelConfig) -> dict[str, int]:
+def sample_tasks(studio: LabelStudio, project: int, config: label_config.LabelConfig) -> dict[str, dict[str, Any]]:
     """The tasks whose image is a drawn sample, by the sample's file."""
     found = projects.tasks_with_image(studio, project, config.data_key, "sample-")
-    named = ((samples.named_by(str(task["data"].get(config.data_key, ""))), int(task["id"])) for task in found)
+    named = ((samples.named_by(str(task["data"].get(config.data_key, ""))), task) for task in found)
     return {file: task for file, task in named if file}
 
 
-def _click(
-    studio: LabelStudio, record: int, task: int, config: label_config.LabelConfig, file: str, shape: samples.Shape
-) -> Click:
+#: from a task and a context to an answer as `interactive` gives it
+Ask = Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]
+
+
+def _click(ask: Ask, task: dict[str, Any], config: label_config.LabelConfig, file: str, shape: samples.Shape) -> Click:
     context = {"result": keypoint(config, shape.click, (samples.WIDTH, samples.HEIGHT))}
     started = time.perf_counter()
-    answer = interactive(studio, record, task, context)
+    answer = ask(task, context)
     elapsed = (time.perf_counter() - started) * 1000
     drawn = samples.mask(shape)
-    return Click(file, task, shape.label, round(samples.iou(decoded(answer, drawn.shape), drawn), 4), round(elapsed, 1))
+    return Click(
+        file, task["id"], shape.label, round(samples.iou(decoded(answer, drawn.shape), drawn), 4), round(elapsed, 1)
+    )
 
 
 def keypoint(

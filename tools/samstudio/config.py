@@ -38,6 +38,14 @@ class BackendSettings:
 
 
 @dataclass(frozen=True)
+class BalancerSettings:
+    """Of a fleet; without one, the backend's address is the backend's own."""
+
+    #: HAProxy's admin socket
+    socket: str = ""
+
+
+@dataclass(frozen=True)
 class ProjectSettings:
     title: str = "SAM2 quick start"
 
@@ -55,6 +63,7 @@ class Deployment:
     config_dir: Path
     label_studio: LabelStudioSettings = field(default_factory=LabelStudioSettings)
     backend: BackendSettings = field(default_factory=BackendSettings)
+    balancer: BalancerSettings = field(default_factory=BalancerSettings)
     project: ProjectSettings = field(default_factory=ProjectSettings)
     images: ImageSettings = field(default_factory=ImageSettings)
     #: whether a deployment.yml describes this pair
@@ -99,6 +108,7 @@ def load(override: Path | None = None) -> Deployment:
         config_dir=folder,
         label_studio=_section(LabelStudioSettings, described, "label_studio", path),
         backend=_section(BackendSettings, described, "backend", path),
+        balancer=_section(BalancerSettings, described, "balancer", path),
         project=_section(ProjectSettings, described, "project", path),
         images=_section(ImageSettings, described, "images", path),
         described=True,

@@ -42,7 +42,14 @@ SETTINGS: dict[str, Any] = {
     "project_digest": "0123456789ab",
     "database": "sqlite",
     "model_asked": "auto",
-    "listen": "127.0.0.1",
+    "backend": True,
+    "ports": {
+        "8080": {
+            "listen": "127.0.0.1",
+            "who": "Label Studio",
+            "instead": "deploy with -e label_studio_port=8081",
+        }
+    },
     "subnet": "172.30.9.0/24",
     "images": "",
     "docker_engine_source": "auto",
@@ -90,6 +97,13 @@ def test_connected_host_takes_the_normal_route() -> None:
         "torch_index_url": "https://download.example.com/cpu",
         "model": "tiny",
     }
+
+
+def test_host_without_a_backend_needs_no_model_and_no_torch() -> None:
+    decided = decide(OFFLINE, {"backend": False})
+    assert decided["problems"] == []
+    assert decided["choices"]["device"] == "none"
+    assert not {"gpu", "torch_version", "model"} & set(decided["choices"])
 
 
 def test_strict_network_takes_what_is_there() -> None:
@@ -322,7 +336,7 @@ def test_probe_sees_this_machine(tmp_path: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         settings = {
-            "ports": [port], "listen": "127.0.0.1", "subnet": "172.30.9.0/24", "network": "no-such-network",
+            "ports": {str(port): "127.0.0.1"}, "subnet": "172.30.9.0/24", "network": "no-such-network",
             "containers": [], "data_dir": str(tmp_path / "not" / "there"), "config_dir": str(tmp_path),
             "images": str(tmp_path / "missing"),
             "urls": {"closed": "http://127.0.0.1:9/"}, "files": [__file__], "timeout": 2.0,

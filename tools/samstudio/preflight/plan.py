@@ -55,11 +55,15 @@ def decide(facts: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     if settings["bundle"]:
         _bundle(plan, facts, settings)
     else:
-        _gpu(plan, settings)
         _builds(plan, facts)
         _images(plan, facts)
-        _python_packages(plan, facts, settings)
-        _model(plan, facts, settings)
+        _python_packages(plan, facts)
+        if settings["backend"]:
+            _gpu(plan, settings)
+            _torch(plan, facts, settings)
+            _model(plan, facts, settings)
+        else:
+            plan.choose("device", "none", "SAM2 backend", "-", "the inventory puts it on other hosts")
     problems = [f"{row.what}: found {row.found}; {row.why}. {row.fix}" for row in plan.rows if row.fix]
     return {"rows": [asdict(row) for row in plan.rows], "choices": plan.choices, "problems": problems}
 
@@ -141,20 +145,21 @@ def _engine(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]) -> None
 
 
 def _network(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]) -> None:
-    for port, holder in facts["ports"].items():
+    for port, wanted in settings["ports"].items():
+        holder = facts["ports"][port]
         plan.add(
             f"port {port}",
             holder or ("ours" if facts["own_containers"] else "free"),
-            f"{settings['listen']}:{port}",
-            "Label Studio listens here",
-            f"Stop it, or deploy with -e label_studio_port={int(port) + 1}." if holder else "",
+            f"{wanted['listen']}:{port}",
+            f"{wanted['who']} listens here",
+            f"Stop it, or {wanted['instead']}." if holder else "",
         )
-    wanted = ipaddress.ip_network(settings["subnet"])
+    subnet = ipaddress.ip_network(settings["subnet"])
     taken = ""
     if facts["network_subnet"] != settings["subnet"]:
         for route in facts["routes"]:
             target, _, device = route.partition(" ")
-            if wanted.overlaps(ipaddress.ip_network(target, strict=False)):
+            if subnet.overlaps(ipaddress.ip_network(target, strict=False)):
                 taken = f"{target} is routed to {device}"
     plan.add(
         "private network",
@@ -229,7 +234,7 @@ def _gpu(plan: Plan, settings: dict[str, Any]) -> None:
     plan.choose("device", device, "GPU", found, gpu["reason"], fix)
 
 
-def _python_packages(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]) -> None:
+def _python_packages(plan: Plan, facts: dict[str, Any]) -> None:
     pip = facts["pip"]
     index = pip["index_url"] or ("none (no-index)" if pip["no_index"] else "pip's default")
     found = ", ".join(
@@ -245,6 +250,9 @@ def _python_packages(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]
         if not pip["wheel_folders"] and not facts["own_containers"]:
             fix = "Mend index-url in /etc/pip.conf (pip download pip tells), or name a folder of wheels in find-links."
     plan.add("Python packages", found, "the same in image builds", why, fix)
+
+
+def _torch(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]) -> None:
     plan.choices["torch_version"] = settings["gpu"]["torch"]
     index = settings["gpu"]["index"] if plan.choices["device"] == "cuda" else "cpu"
     if settings["torch_index_url"]:

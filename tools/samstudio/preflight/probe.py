@@ -4,8 +4,7 @@
 Runs on the host itself, as root, with nothing but the standard library (Python 3.9 or later): Ansible sends this one
 file. Settings arrive as JSON in the environment variable PREFLIGHT_SETTINGS:
 
-    ports: [int]            ports that the deployment wants to listen on
-    listen: str             address they are wanted on
+    ports: {port: address}  what the deployment wants to listen on
     subnet: str             the private network's subnet
     network: str            the private network's name
     containers: [str]       our own containers (a port or subnet that they hold is ours)
@@ -275,7 +274,8 @@ def main() -> None:
         "network_subnet": remembered or network_subnet(settings["network"]),
         "routes": routes(),
         "ports": {
-            str(port): "" if port in published else listener(settings["listen"], port) for port in settings["ports"]
+            port: "" if int(port) in published else listener(address, int(port))
+            for port, address in settings["ports"].items()
         },
         "unreachable": unreachable,
         "files": {name: Path(name).stat().st_size for name in settings["files"] if Path(name).is_file()},
