@@ -13,6 +13,8 @@ from samstudio.errors import SamstudioError
 
 CONFIG_DIR_VARIABLE = "SAMSTUDIO_CONFIG_DIR"
 DEFAULT_CONFIG_DIR = Path("/etc/samstudio")
+#: beside deployment.yml where the TLS proxy has a CA of its own
+INTERNAL_CA = "label-studio-ca.crt"
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class LabelStudioSettings:
     url: str = "http://127.0.0.1:8080"
     #: how the backend reaches it
     internal_url: str = "http://label-studio:8080"
+    #: what people type; "" where that is `url`
+    public_url: str = ""
     admin_email: str = "admin@samstudio.local"
 
 

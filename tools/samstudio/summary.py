@@ -43,7 +43,7 @@ def compose(
         status: the backend's GET /status.
         verified: what `samstudio.click.click_samples` returned.
     """
-    url, number = deployment.label_studio.url, verified["project"]
+    url, number = deployment.label_studio.public_url or deployment.label_studio.url, verified["project"]
     return {
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "label_studio": {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import json
+import ssl
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from samstudio.config import INTERNAL_CA, config_dir
 from samstudio.errors import SamstudioError
 
 if TYPE_CHECKING:
@@ -117,7 +119,19 @@ def is_private(url: str) -> bool:
 
 def http_client(url: str, *, auth: httpx.Auth | None = None, timeout: httpx.Timeout | float = TIMEOUT) -> httpx.Client:
     """An HTTP client that asks a proxy only for addresses that are not local, whatever `NO_PROXY` forgot."""
-    return httpx.Client(base_url=url, auth=auth, timeout=timeout, trust_env=not is_private(url), follow_redirects=False)
+    return httpx.Client(
+        base_url=url, auth=auth, timeout=timeout, trust_env=not is_private(url), follow_redirects=False,
+        verify=_trust() if url.startswith("https:") else True,
+    )  # fmt: skip
+
+
+def _trust() -> ssl.SSLContext:
+    """The CAs that httpx trusts and, where there is one, the TLS proxy's own."""
+    context = httpx.create_ssl_context()
+    own = config_dir() / INTERNAL_CA
+    if own.is_file():
+        context.load_verify_locations(own)
+    return context
 
 
 def connect(url: str, token: str) -> LabelStudio:

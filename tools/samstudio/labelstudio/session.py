@@ -6,9 +6,11 @@ import html
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.cookiejar import DefaultCookiePolicy
 
 import httpx
 
+from samstudio.addresses import normalise
 from samstudio.labelstudio.client import LabelStudioError, api_errors, http_client
 
 LOGIN = "/user/login/"
@@ -22,7 +24,10 @@ def sign_in(url: str, email: str, password: str) -> Iterator[httpx.Client]:
         LabelStudioError: no answer, or the password does not fit (status 401).
     """
     url = url.rstrip("/")
+    # Behind TLS, cookies are marked for HTTPS alone; like a browser, we take this machine itself for as safe.
+    safe = ("https", "http") if normalise(url, keep_path=True).is_loopback else ("https",)
     with http_client(url, timeout=30.0) as client, api_errors(f"sign in as {email}"):
+        client.cookies.jar.set_policy(DefaultCookiePolicy(secure_protocols=safe))
         client.get(LOGIN).raise_for_status()
         token = client.cookies.get("csrftoken") or ""
         answer = client.post(
