@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from samstudio.config import Deployment
 from samstudio.errors import SamstudioError
 
 #: the proxy in HAProxy's configuration that holds the backends
@@ -115,6 +116,11 @@ class Balancer:
                 command="sudo samstudio backends; docker logs sam2-balancer",
             ) from error  # fmt: skip
         return answer.decode()
+
+
+def of(deployment: Deployment) -> list[Server]:
+    """The backends of a fleet; none where there is one backend without a balancer."""
+    return Balancer(Path(deployment.balancer.socket)).servers() if deployment.balancer.socket else []
 
 
 def servers_of(answer: str) -> list[Server]:

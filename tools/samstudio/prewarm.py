@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from samstudio.backend import Backend
@@ -22,9 +22,13 @@ Progress = Callable[[int, int, int, float], None]
 
 
 def prewarm(
-    studio: LabelStudio, backend: Backend, project: int, *, progress: Progress, poll_seconds: float = POLL_SECONDS
-) -> dict[str, Any]:
+    studio: LabelStudio, backend: Backend, project: int, *, progress: Progress, poll_seconds: float = POLL_SECONDS,
+    fleet: Sequence[Backend] = (),
+) -> dict[str, Any]:  # fmt: skip
     """Hand every task of a project to the backend, then wait until nothing of the project waits any more.
+
+    Args:
+        fleet: the backends behind `backend` when that is a balancer, which looks at one task a request.
 
     Returns:
         `changed`, `accepted`, `already` (embedded or waiting before), `failed`, `errors`.
@@ -34,12 +38,12 @@ def prewarm(
     """
     label_config = projects.by_id(studio, project).label_config or "<View/>"
     accepted = already = 0
-    for batch in _batches(projects.tasks(studio, project)):
+    for batch in _batches(projects.tasks(studio, project), 1 if fleet else BATCH):
         answer = backend.prewarm(project, label_config, batch)
         accepted += answer["accepted"]
         already += answer["already"]
     while True:
-        state = backend.prewarm_progress(project)
+        state = _sum([each.prewarm_progress(project) for each in fleet or (backend,)])
         progress(state["done"], state["total"], state["failed"], state["rate"])
         if state["done"] + state["failed"] >= state["total"]:
             return {
@@ -52,6 +56,11 @@ def prewarm(
         time.sleep(poll_seconds)
 
 
-def _batches(tasks: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    while batch := list(itertools.islice(tasks, BATCH)):
+def _sum(states: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    total: dict[str, Any] = {name: sum(state[name] for state in states) for name in ("done", "total", "failed", "rate")}
+    return {**total, "errors": [error for state in states for error in state["errors"]]}
+
+
+def _batches(tasks: Iterator[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    while batch := list(itertools.islice(tasks, size)):
         yield batch

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import samstudio
-from samstudio import backend
+from samstudio import backend, balancer
 from samstudio.config import Deployment
 from samstudio.errors import SamstudioError
 from samstudio.labelstudio import LabelStudio, api_errors, http_client, ml_backends, projects
@@ -18,21 +19,25 @@ def collect(
     """Ask Label Studio and the backend.
 
     Returns:
-        `changed` (False), `healthy`, `samstudio`, `label_studio`, `backend`, `projects`; a part that could not be read
+        `changed` (False), `healthy`, `samstudio`, `label_studio`, `backend`, `backends` (those of a
+        fleet), `projects`; a part that could not be read
         holds `error` instead, in the shape of a command's error.
     """
     label_studio = _part(lambda: _label_studio(deployment))
     connected = _part(lambda: {"connected": _projects(connect, deployment)})
     served = _part(lambda: _backend(deployment, backend_password))
+    behind = _part(lambda: {"servers": [asdict(server) for server in balancer.of(deployment)]})
     return {
         "changed": False,
-        "healthy": not any("error" in part for part in (label_studio, connected, served))
+        "healthy": not any("error" in part for part in (label_studio, connected, served, behind))
         and served["state"] == "ready"
+        and all(server["state"].startswith("UP") for server in behind["servers"])
         and all(project["state"] == ml_backends.CONNECTED for project in connected["connected"]),
         "samstudio": samstudio.__version__,
         "deployed": deployment.described,
         "label_studio": label_studio,
         "backend": served,
+        "backends": behind,
         "projects": connected,
     }
 

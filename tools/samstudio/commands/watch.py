@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from typing import Annotated, Any
 
 import typer
@@ -39,7 +40,11 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
 def _show_status(result: dict[str, Any]) -> None:
     table = Table(show_header=False, box=None, padding=(0, 2))
     table.add_row("samstudio", result["samstudio"])
-    for name, part in (("Label Studio", result["label_studio"]), ("backend", result["backend"])):
+    for name, part in (
+        ("Label Studio", result["label_studio"]),
+        ("backend", result["backend"]),
+        ("backends", result["backends"]),
+    ):
         if "error" in part:
             table.add_row(name, f"[red]{escape(part['error']['message'])}[/] {escape(part['error'].get('found', ''))}")
     if "error" not in result["label_studio"]:
@@ -48,6 +53,9 @@ def _show_status(result: dict[str, Any]) -> None:
         table.add_row("", f"[dim]for the backend {part['internal_url']}[/]")
     if "error" not in result["backend"]:
         _add_backend(table, result["backend"])
+    for server in result["backends"].get("servers", []):
+        colour = "green" if server["state"].startswith("UP") else "red"
+        table.add_row(server["name"], f"[{colour}]{server['state']}[/], {server['address']}")
     connected = result["projects"]
     if "error" in connected:
         table.add_row("projects", f"[red]{escape(connected['error']['message'])}[/]")
@@ -98,20 +106,28 @@ def prewarm(
 ) -> None:
     """Have a project's images embedded ahead of the first click. Ctrl-C is safe; run again to go on watching."""
     with failures(as_json=as_json):
-        from samstudio import backend
+        from samstudio import backend, balancer
         from samstudio import prewarm as warming
 
         found = deployment(context, label_studio_url=label_studio_url, backend_user=backend_user)
         url = mended(backend_url, "--backend-url", 9090) if backend_url else found.backend.url
         user, password = found.backend.basic_auth_user, backend_password(found, password_file)
-        with studio(found, token_file) as connection, backend.connect(url, user, password) as served, _bar() as bar:
+        with ExitStack() as stack:
+            connection = stack.enter_context(studio(found, token_file))
+            served = stack.enter_context(backend.connect(url, user, password))
+            fleet = [] if backend_url else [
+                stack.enter_context(backend.connect(f"http://{server.address}", user, password))
+                for server in balancer.of(found)
+                if server.state.startswith("UP")
+            ]  # fmt: skip
+            bar = stack.enter_context(_bar())
             row = bar.add_task(f"project {project}", total=None, rate="")
 
             def show(done: int, total: int, failed: int, rate: float) -> None:
                 bar.update(row, completed=done + failed, total=total, rate=f"{rate:.1f} images/s")
 
             try:
-                result = warming.prewarm(connection, served, project, progress=show)
+                result = warming.prewarm(connection, served, project, progress=show, fleet=fleet)
             except KeyboardInterrupt:
                 bar.stop()
                 err.print(f"The backend goes on by itself; samstudio prewarm {project} shows how far it is.")

@@ -42,7 +42,8 @@ def image(x: Examination) -> str:
         answer.raise_for_status()
         if answer.json().get("already"):
             return f"task {x.task['id']}: embedded before"
-        errors = _errors_when_done(client, int(x.project.id))
+        # a balancer sends the question to the backend that has the task
+        errors = _errors_when_done(client, {"project": int(x.project.id), "task": x.task["id"]})
     if errors:
         raise _of_an_image(x, errors[-1])
     return f"task {x.task['id']}: fetched and embedded"
@@ -59,10 +60,10 @@ def _task(x: Examination) -> dict[str, Any]:
     raise Blame(NO_TASK, f"no task with ${x.config.data_key}", status=Status.WARN)
 
 
-def _errors_when_done(client: httpx.Client, project: int) -> list[str]:
+def _errors_when_done(client: httpx.Client, asked: dict[str, int]) -> list[str]:
     end = time.monotonic() + EMBED_SECONDS
     while time.monotonic() < end:
-        state = client.get("/prewarm", params={"project": project}).raise_for_status().json()
+        state = client.get("/prewarm", params=asked).raise_for_status().json()
         if state["done"] + state["failed"] >= state["total"]:
             return [str(error) for error in state["errors"]] if state["failed"] else []
         time.sleep(0.2)
