@@ -1,13 +1,9 @@
-"""The balancer's admin socket, a stand-in that speaks as HAProxy 2.6 does, and what the command makes of it."""
+"""What the tools ask and tell the balancer, and what they make of its answers."""
 
 from __future__ import annotations
 
 import json
-import re
-import socket
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +14,9 @@ from samstudio.cli import app
 from samstudio.errors import SamstudioError
 from typer.testing import CliRunner
 
+from tools.tests import stand_in_haproxy
+from tools.tests.stand_in_haproxy import HAProxy
+
 #: `show stat` of HAProxy 2.6.12, some columns cut out
 STAT = """# pxname,svname,qcur,qmax,scur,smax,slim,stot,bin,bout,dreq,dresp,ereq,econ,eresp,wretr,wredis,status,addr,
 sam2,gpu1,0,0,2,2,,48,5010086,5906,,0,,0,0,0,0,UP,127.0.0.1:19091,
@@ -26,51 +25,10 @@ sam2,gpu2,0,0,,0,,,0,0,,0,,0,0,0,0,DOWN,127.0.0.1:19092,
 """
 
 
-@dataclass
-class StandIn:
-    """HAProxy as far as the tools use it: two servers that change state at once and are never busy for long."""
-
-    path: Path
-    states: dict[str, str] = field(default_factory=lambda: {"gpu1": "UP", "gpu2": "UP"})
-    #: answers to `show stat` that still tell of a request in progress
-    busy: int = 0
-    heard: list[str] = field(default_factory=list)
-
-    def answer(self, command: str) -> str:
-        self.heard.append(command)
-        if told := re.fullmatch(r"set server sam2/(\S+) state (\S+)", command):
-            name, state = told.groups()
-            if name not in self.states:
-                return "No such server.\n\n"
-            if self.states[name] != "DOWN":
-                self.states[name] = {"drain": "DRAIN", "ready": "UP"}[state]
-            return "\n"
-        active, self.busy = (1, self.busy - 1) if self.busy else (0, 0)
-        rows = [f"sam2,{name},{active},7,{state},10.0.0.1:9090," for name, state in self.states.items()]
-        return "\n".join(["# pxname,svname,scur,stot,status,addr,", *rows, "", ""])
-
-
 @pytest.fixture
-def haproxy(tmp_path: Path) -> Iterator[StandIn]:
-    stand_in = StandIn(tmp_path / "admin.sock")
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(stand_in.path))
-        listener.listen()
-
-        def serve() -> None:
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                with connection:
-                    connection.sendall(stand_in.answer(connection.recv(4096).decode().strip()).encode())
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield stand_in
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join()
+def haproxy(tmp_path: Path) -> Iterator[HAProxy]:
+    with stand_in_haproxy.running(tmp_path) as running:
+        yield running
 
 
 def test_servers_are_read_by_column_name() -> None:
@@ -81,28 +39,28 @@ def test_servers_are_read_by_column_name() -> None:
     assert (second.name, second.state, second.active, second.served) == ("gpu2", "DOWN", 0, 0)
 
 
-def test_drained_backend_gets_nothing_new_and_finishes_what_it_has(haproxy: StandIn) -> None:
+def test_drained_backend_gets_nothing_new_and_finishes_what_it_has(haproxy: HAProxy) -> None:
     haproxy.busy = 2
     assert Balancer(haproxy.path).drain("gpu1", 10)
     assert haproxy.states == {"gpu1": "DRAIN", "gpu2": "UP"}
     assert haproxy.busy == 0
 
 
-def test_admitting_twice_changes_nothing(haproxy: StandIn) -> None:
+def test_admitting_twice_changes_nothing(haproxy: HAProxy) -> None:
     balancer = Balancer(haproxy.path)
     balancer.drain("gpu1", 10)
     assert [balancer.admit("gpu1", 10), balancer.admit("gpu1", 10)] == [True, False]
     assert haproxy.states["gpu1"] == "UP"
 
 
-def test_backend_that_stays_down_is_not_admitted(haproxy: StandIn) -> None:
+def test_backend_that_stays_down_is_not_admitted(haproxy: HAProxy) -> None:
     haproxy.states["gpu2"] = "DOWN"
     with pytest.raises(SamstudioError, match="gpu2") as refused:
         Balancer(haproxy.path).admit("gpu2", 0)
     assert refused.value.found == "DOWN, 0 requests in progress"
 
 
-def test_unknown_backend_is_named_with_those_that_are_known(haproxy: StandIn) -> None:
+def test_unknown_backend_is_named_with_those_that_are_known(haproxy: HAProxy) -> None:
     with pytest.raises(SamstudioError) as refused:
         Balancer(haproxy.path).drain("gpu9", 1)
     assert refused.value.found == "gpu1, gpu2"
@@ -121,7 +79,7 @@ def backends(folder: Path, described: dict[str, Any], *words: str) -> tuple[int,
     return done.exit_code, json.loads(done.stdout.splitlines()[0])
 
 
-def test_command_lists_drains_and_admits(haproxy: StandIn, tmp_path: Path) -> None:
+def test_command_lists_drains_and_admits(haproxy: HAProxy, tmp_path: Path) -> None:
     described = {"balancer": {"socket": str(haproxy.path)}}
     _, listed = backends(tmp_path, described)
     assert [server["name"] for server in listed["backends"]] == ["gpu1", "gpu2"]

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from samstudio import prewarm, samples
 from samstudio.cli import app
 from samstudio.labelstudio import connect, ml_backends, projects
 from samstudio.secret_store import API_TOKEN, SecretStore
 from typer.testing import CliRunner
 
-from tools.tests import label_studio
+from tools.tests import label_studio, stand_in_haproxy
 from tools.tests.commands import fails, invoke, run
 from tools.tests.label_studio import RunningLabelStudio
 from tools.tests.stand_in_backend import StandIn
+from tools.tests.stand_in_haproxy import HAProxy
 
 Describe = Callable[..., Path]
 pytestmark = pytest.mark.integration
@@ -93,3 +95,46 @@ def test_prewarm_goes_on_watching_what_still_waits(deployed: Path, backend: Stan
     backend.behaviour.seen.clear()
     assert not run(deployed, "prewarm", str(number))["changed"]
     assert backend.behaviour.paths().count("GET /prewarm") == 3
+
+
+@pytest.fixture
+def fleet(deployed: Path, backend: StandIn, tmp_path: Path) -> Iterator[HAProxy]:
+    """Two backends behind a balancer, by its word; in truth both names are the one stand-in."""
+    with stand_in_haproxy.running(tmp_path, backend.url.removeprefix("http://")) as haproxy:
+        described = yaml.safe_load((deployed / "deployment.yml").read_text())
+        described["balancer"] = {"socket": str(haproxy.path)}
+        (deployed / "deployment.yml").write_text(yaml.safe_dump(described))
+        yield haproxy
+
+
+def test_status_of_a_fleet_is_unhealthy_while_a_backend_is_down(deployed: Path, fleet: HAProxy) -> None:
+    assert [server["state"] for server in run(deployed, "status")["backends"]["servers"]] == ["UP", "UP"]
+    fleet.states["gpu2"] = "DOWN"
+    code, status = invoke(deployed, "status")
+    assert (code, status["healthy"]) == (1, False)
+
+
+def test_prewarm_of_a_fleet_asks_for_one_task_at_a_time(deployed: Path, fleet: HAProxy, backend: StandIn) -> None:
+    number = str(run(deployed, "register")["project"]["id"])
+    assert run(deployed, "prewarm", number)["accepted"] == len(samples.SCENES)
+    bodies = [body for method, path, body in backend.behaviour.seen if (method, path) == ("POST", "/prewarm")]
+    assert [len(body["tasks"]) for body in bodies] == [1] * len(samples.SCENES)
+
+
+def test_one_backend_of_a_fleet_is_clicked_past_label_studio(deployed: Path, fleet: HAProxy, backend: StandIn) -> None:
+    assert run(deployed, "backends", "click", "gpu2")["iou"]["min"] == 1.0
+    backend.behaviour.predict = "wrong-mask"
+    assert fails(deployed, "backends", "click", "gpu2")["link"] == "mask"
+    backend.behaviour.password = "another"
+    assert fails(deployed, "backends", "click", "gpu2")["link"] == "backend-auth"
+
+
+def test_backend_is_not_clicked_before_there_is_a_project(
+    tmp_path: Path, fleet: HAProxy, deployed: Path, backend: StandIn
+) -> None:
+    described = yaml.safe_load((deployed / "deployment.yml").read_text())
+    described["project"]["title"] = "not made yet"
+    (deployed / "deployment.yml").write_text(yaml.safe_dump(described))
+    backend.behaviour.seen.clear()
+    assert run(deployed, "backends", "click", "gpu1") == {"changed": False, "clicks": []}
+    assert backend.behaviour.seen == []
