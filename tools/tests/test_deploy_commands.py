@@ -15,6 +15,7 @@ from samstudio.labelstudio import LabelStudio, connect, ml_backends, projects, t
 from samstudio.labelstudio.session import sign_in
 from samstudio.secret_store import API_TOKEN, SecretStore
 
+from tools.tests import label_studio
 from tools.tests.commands import fails, run
 from tools.tests.label_studio import RunningLabelStudio
 from tools.tests.stand_in_backend import StandIn
@@ -236,3 +237,12 @@ def test_all_projects_are_connected_and_their_configs_left_alone(
 def test_the_tutorials_config_clicks_as_well(ready: Path, server: RunningLabelStudio, backend: StandIn) -> None:
     run(ready, "register", "--config-name", "tutorial")
     assert run(ready, "click")["iou"]["min"] == 1.0
+
+
+def test_signing_in_on_this_machine_works_behind_tls(
+    tmp_path: Path, label_studio_cache: Path, backend: StandIn, describe: Describe
+) -> None:
+    """Label Studio marks its cookies for HTTPS alone; the tools ask it over loopback without."""
+    settings = {"SESSION_COOKIE_SECURE": "1", "CSRF_COOKIE_SECURE": "1", "CSRF_COOKIE_HTTPONLY": "0"}
+    with label_studio.running(tmp_path / "studio", label_studio_cache, settings=settings) as server:
+        assert run(describe(server, backend.url), "token", "ensure")["changed"]

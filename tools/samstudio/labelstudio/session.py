@@ -6,7 +6,6 @@ import html
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.cookiejar import DefaultCookiePolicy
 
 import httpx
 
@@ -24,10 +23,9 @@ def sign_in(url: str, email: str, password: str) -> Iterator[httpx.Client]:
         LabelStudioError: no answer, or the password does not fit (status 401).
     """
     url = url.rstrip("/")
-    # Behind TLS, cookies are marked for HTTPS alone; like a browser, we take this machine itself for as safe.
-    safe = ("https", "http") if normalise(url, keep_path=True).is_loopback else ("https",)
     with http_client(url, timeout=30.0) as client, api_errors(f"sign in as {email}"):
-        client.cookies.jar.set_policy(DefaultCookiePolicy(secure_protocols=safe))
+        if normalise(url, keep_path=True).is_loopback:
+            client.event_hooks["response"] = [lambda _: _take_for_safe(client)]
         client.get(LOGIN).raise_for_status()
         token = client.cookies.get("csrftoken") or ""
         answer = client.post(
@@ -49,3 +47,9 @@ def sign_in(url: str, email: str, password: str) -> Iterator[httpx.Client]:
         client.headers["X-CSRFToken"] = client.cookies.get("csrftoken") or token
         client.headers["Referer"] = url
         yield client
+
+
+def _take_for_safe(client: httpx.Client) -> None:
+    """Behind a TLS proxy, cookies are for HTTPS alone; to this machine itself they go without, as browsers have it."""
+    for cookie in client.cookies.jar:
+        cookie.secure = False
