@@ -42,6 +42,7 @@ SETTINGS: dict[str, Any] = {
     "project_digest": "0123456789ab",
     "database": "sqlite",
     "model_asked": "auto",
+    "label_studio": True,
     "backend": True,
     "ports": {
         "8080": {
@@ -104,6 +105,12 @@ def test_host_without_a_backend_needs_no_model_and_no_torch() -> None:
     assert decided["problems"] == []
     assert decided["choices"]["device"] == "none"
     assert not {"gpu", "torch_version", "model"} & set(decided["choices"])
+
+
+def test_host_of_the_database_alone_may_be_small() -> None:
+    small = {"memory_bytes": 2 * 2**30, "free_bytes": {"/": 5 * 2**30}}
+    assert decide(small, {"label_studio": False, "backend": False})["problems"] == []
+    assert len(decide(small)["problems"]) == 2
 
 
 def test_strict_network_takes_what_is_there() -> None:

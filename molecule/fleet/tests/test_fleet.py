@@ -78,17 +78,44 @@ def test_upgrade_under_load_loses_no_click(fleet: Any, tasks: list[int]) -> None
     assert fleet.states() == dict.fromkeys(BACKENDS, "UP")
 
 
-@pytest.mark.parametrize("name", BACKENDS)
-def test_only_label_studios_host_reaches_a_backend(fleet: Any, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "port", "guard"),
+    [
+        ("fleet-gpu1", 9090, "samstudio-guard-sam2-backend"),
+        ("fleet-gpu2", 9090, "samstudio-guard-sam2-backend"),
+        ("fleet-gpu2", 5432, "samstudio-guard-database"),
+    ],
+)
+def test_only_label_studios_host_reaches_a_port(fleet: Any, name: str, port: int, guard: str) -> None:
     address = BACKENDS[name]
-    assert fleet.reach("fleet-studio", address) == "open"
-    assert fleet.reach("fleet-outsider", address) == "TimeoutError"
-    fleet.host(name).check_output("systemctl stop samstudio-guard-sam2-backend")
+    assert fleet.reach("fleet-studio", address, port) == "open"
+    assert fleet.reach("fleet-outsider", address, port) == "TimeoutError"
+    fleet.host(name).check_output(f"systemctl stop {guard}")
     try:
-        assert fleet.reach("fleet-outsider", address) == "open", "the outsider is kept out by something else"
+        assert fleet.reach("fleet-outsider", address, port) == "open", "the outsider is kept out by something else"
     finally:
-        fleet.host(name).check_output("systemctl start samstudio-guard-sam2-backend")
-    assert fleet.reach("fleet-outsider", address) == "TimeoutError"
+        fleet.host(name).check_output(f"systemctl start {guard}")
+    assert fleet.reach("fleet-outsider", address, port) == "TimeoutError"
+
+
+def test_the_database_is_on_its_host_alone(fleet: Any) -> None:
+    psql = "PGPASSWORD=$(cat /run/secrets/postgres_password) psql -h /tmp -U label_studio -d label_studio -qAt"
+    asked = f"docker exec label-studio-database sh -c \"{psql} -c 'SELECT count(*) FROM project'\""
+    assert int(fleet.host("fleet-gpu2").check_output(asked)) >= 1
+    assert "label-studio-database" not in fleet.studio.check_output("docker ps --all --format '{{.Names}}'").split()
+
+
+def test_the_database_is_asked_over_tls_with_its_own_certificate(fleet: Any) -> None:
+    connect = (
+        "import os, psycopg; "
+        "given = {key: os.environ['POSTGRE_' + key.upper()] for key in ('host', 'port', 'user')}; "
+        "password = open('/run/secrets/postgres_password').read(); "
+        "print(psycopg.connect(dbname='label_studio', password=password, connect_timeout=5, **given).pgconn.ssl_in_use)"
+    )
+    ask = f'docker exec {{}} label-studio python3 -c "{connect}"'
+    assert fleet.studio.check_output(ask.format("")) == "True"
+    stranger = fleet.studio.run(ask.format("-e PGSSLROOTCERT=/etc/ssl/certs/ca-certificates.crt"))
+    assert "certificate verify failed" in stranger.stderr
 
 
 def test_the_guard_outlives_the_engine_and_keeps_the_way_past_the_published_port_shut(fleet: Any) -> None:
@@ -136,9 +163,13 @@ def test_the_exemption_is_one_address_whatever_the_number_of_backends(fleet: Any
     assert [each["address"] for each in shown["addresses"]] == ["172.30.9.20"]
 
 
-@pytest.mark.parametrize("name", ["sam2-balancer", "label-studio-tls", "label-studio", "label-studio-database"])
+@pytest.mark.parametrize("name", ["sam2-balancer", "label-studio-tls", "label-studio"])
 def test_container_on_label_studios_host_runs_with_little_power(fleet: Any, name: str) -> None:
     restricted(fleet.studio, name)
+
+
+def test_database_runs_with_little_power(fleet: Any) -> None:
+    restricted(fleet.host("fleet-gpu2"), "label-studio-database")
 
 
 @pytest.mark.parametrize("name", BACKENDS)

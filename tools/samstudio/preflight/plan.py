@@ -12,6 +12,9 @@ MINIMUM_FREE = 12 * 2**30
 MINIMUM_FREE_APART = 10 * 2**30
 MINIMUM_FREE_BEGUN = 6 * 2**30
 MINIMUM_FREE_DEPLOYED = 2 * 2**30
+# On a host with the database alone.
+MINIMUM_DATABASE_MEMORY = 2**30
+MINIMUM_DATABASE_FREE = 4 * 2**30
 APT_SYSTEMS = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04", "26.04")}
 MINIMUM_PYTHON = (3, 9)
 MINIMUM_ENGINE = (20, 10)
@@ -49,6 +52,7 @@ def decide(facts: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     """
     plan = Plan()
     _host(plan, facts)
+    _resources(plan, facts, settings)
     _engine(plan, facts, settings)
     _network(plan, facts, settings)
     _image_folder(plan, facts, settings)
@@ -93,11 +97,18 @@ def _host(plan: Plan, facts: dict[str, Any]) -> None:
         "roles install packages and talk to the engine",
         "" if facts["uid"] == 0 else "Set ansible_become: true in the inventory, or run as root.",
     )
-    _minimum(plan, "memory", facts["memory_bytes"], MINIMUM_MEMORY, "Use a host with more memory.")
+
+
+def _resources(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]) -> None:
+    database_alone = not (settings["label_studio"] or settings["backend"])
+    memory = MINIMUM_DATABASE_MEMORY if database_alone else MINIMUM_MEMORY
+    _minimum(plan, "memory", facts["memory_bytes"], memory, "Use a host with more memory.")
     disks = facts["free_bytes"]
     least = MINIMUM_FREE_APART if len(disks) > 1 else MINIMUM_FREE
     if facts["own_containers"]:
         least = MINIMUM_FREE_DEPLOYED
+    elif database_alone:
+        least = MINIMUM_DATABASE_FREE
     elif facts["own_images"]:
         least = MINIMUM_FREE_BEGUN
     for path, free in disks.items():
