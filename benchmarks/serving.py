@@ -41,24 +41,24 @@ def load_model(asked: Namespace, folder: Path) -> tuple[Any, Path]:
 
 def start_server(asked: Namespace, checkpoint: Path, folder: Path) -> Running:
     """A server that reads local files in `folder`/images; prints what it serves."""
-    images = folder / "images"
-    images.mkdir()
-    server = Running(
-        ["sam2_backend"],
-        {
-            "CACHE_DIR": str(folder / "cache"),
-            "DEVICE": asked.device,
-            "MODEL_CONFIG": str(config_path(asked.config).resolve()),
-            "MODEL_CHECKPOINT": str(checkpoint),
-            "LOCAL_FILES_DOCUMENT_ROOT": str(images),
-            "LABEL_STUDIO_URL": "http://label-studio.invalid",
-            "LOG_LEVEL": "WARNING",
-        },
-    )
+    (folder / "images").mkdir()
+    server = Running(["sam2_backend"], server_environment(asked, checkpoint, folder))
     server.wait_ready()
     weights = asked.checkpoint.name if asked.checkpoint else "random weights"
     print(f"{server.get('/status').json()['engine']}, {asked.config}, {weights}\n")
     return server
+
+
+def server_environment(asked: Namespace, checkpoint: Path, folder: Path) -> dict[str, str]:
+    return {
+        "CACHE_DIR": str(folder / "cache"),
+        "DEVICE": asked.device,
+        "MODEL_CONFIG": str(config_path(asked.config).resolve()),
+        "MODEL_CHECKPOINT": str(checkpoint),
+        "LOCAL_FILES_DOCUMENT_ROOT": str(folder / "images"),
+        "LABEL_STUDIO_URL": "http://label-studio.invalid",
+        "LOG_LEVEL": "WARNING",
+    }
 
 
 def photograph(width: int, height: int, seed: int) -> bytes:

@@ -7,7 +7,7 @@ One call is one stage; later stages resume from the state the earlier one left:
         --best-of-three --corrections 0.5
 
 The state file keeps weights, their moving average and the optimiser; the checkpoint keeps the
-average alone, in half precision.
+average alone, in half precision. Where the state file is gone, `--start` goes on from a checkpoint.
 """
 
 from __future__ import annotations
@@ -158,6 +158,8 @@ def train(options: argparse.Namespace) -> SAM2Base:
     model = network.build(options.size).to(memory_format=torch.channels_last).train()
     network.aim_attention(model)
     optimiser = torch.optim.AdamW(model.parameters(), options.lr, (0.9, 0.98), weight_decay=0.01)
+    if options.start:
+        model.load_state_dict(network.load(options.start).state_dict())
     average = copy.deepcopy(model).eval().requires_grad_(False)
     if options.resume:
         state = torch.load(options.state, weights_only=True)
@@ -236,6 +238,7 @@ def main() -> None:
     parser.add_argument("--corrections", type=float, default=0.0, help="share of corrected steps")
     parser.add_argument("--best-of-three", action="store_true")
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--start", type=Path, help="checkpoint to begin from, with an optimiser that knows nothing")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--save-every", type=float, default=4.0, help="minutes")

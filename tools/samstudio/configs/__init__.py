@@ -1,4 +1,4 @@
-"""The labeling configs that projects of our own are made with."""
+"""The labeling configs and the instructions that projects of our own are made with."""
 
 from __future__ import annotations
 
@@ -9,4 +9,13 @@ NAMES = ("quick_start", "tutorial")
 
 
 def read(name: str) -> str:
-    return files(__name__).joinpath(f"{name}.xml").read_text(encoding="utf-8")
+    return _text(f"{name}.xml")
+
+
+def instructions() -> str:
+    """HTML for annotators: how to click, and what it means when no mask comes, of which Label Studio tells them nothing."""
+    return _text("instructions.html")
+
+
+def _text(file: str) -> str:
+    return files(__name__).joinpath(file).read_text(encoding="utf-8")
