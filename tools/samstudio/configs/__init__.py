@@ -13,7 +13,7 @@ def read(name: str) -> str:
 
 
 def instructions() -> str:
-    """HTML for annotators: how to click, and what it means when no mask comes, of which Label Studio tells them nothing."""
+    """HTML for annotators: how to click, and what a click without a mask means, of which Label Studio says nothing."""
     return _text("instructions.html")
 
 

@@ -1,4 +1,4 @@
-"""Label Studio as a WSGI application: database migrated and administrator made first, all of it with one import of Django."""
+"""Label Studio as a WSGI application, its database migrated and its administrator made, with one import of Django."""
 
 import os
 import sys
