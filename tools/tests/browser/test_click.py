@@ -99,3 +99,11 @@ def test_click_shows_the_mask_and_accepting_it_makes_a_region(pair: Pair, page: 
     assert len(masks) == 1
     rgba = np.array(brush.decode_rle(masks[0]["value"]["rle"])).reshape(samples.HEIGHT, samples.WIDTH, 4)
     assert samples.iou(rgba[..., 3] > 0, samples.mask(shape)) >= 0.8
+
+
+def test_instructions_say_what_a_click_without_a_mask_means(pair: Pair, page: Page) -> None:
+    editor.open_task(page, pair.studio.url, pair.project, pair.task)
+    page.get_by_role("button", name="Instructions", exact=True).click()
+    shown = page.get_by_text("The model could not answer")
+    shown.wait_for()
+    assert "samstudio doctor" in shown.inner_text()
