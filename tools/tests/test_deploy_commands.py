@@ -198,6 +198,16 @@ def test_opening_a_task_asks_for_an_embedding_and_stores_nothing(
     assert opened.json()["predictions"] == []
 
 
+def test_tasks_that_name_their_key_hide_none_of_ours(ready: Path, studio: LabelStudio, backend: StandIn) -> None:
+    number = run(ready, "register")["project"]["id"]
+    ours = list(projects.tasks_with_image(studio, number, "image", "samples/"))
+    named = [{"image": "http://elsewhere.example/1.png"}]
+    studio.http.post(f"/api/projects/{number}/import", json=named).raise_for_status()
+    assert ours
+    assert list(projects.tasks_with_image(studio, number, "image", "samples/")) == ours
+    assert run(ready, "register")["changed"] is False
+
+
 def test_imports_are_announced_with_basic_auth(ready: Path, server: RunningLabelStudio, backend: StandIn) -> None:
     run(ready, "register")
     announced = [body for method, path, body in backend.behaviour.seen if path == "/webhook"]

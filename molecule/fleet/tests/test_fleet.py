@@ -100,7 +100,7 @@ def test_only_label_studios_host_reaches_a_port(fleet: Any, name: str, port: int
 
 def test_the_database_is_on_its_host_alone(fleet: Any) -> None:
     psql = "PGPASSWORD=$(cat /run/secrets/postgres_password) psql -h /tmp -U label_studio -d label_studio -qAt"
-    asked = f"docker exec label-studio-database sh -c \"{psql} -c 'SELECT count(*) FROM project'\""
+    asked = f"docker exec label-studio-database sh -c '{psql} -c \"SELECT count(*) FROM project\"'"
     assert int(fleet.host("fleet-gpu2").check_output(asked)) >= 1
     assert "label-studio-database" not in fleet.studio.check_output("docker ps --all --format '{{.Names}}'").split()
 
@@ -108,8 +108,8 @@ def test_the_database_is_on_its_host_alone(fleet: Any) -> None:
 def test_the_database_is_asked_over_tls_with_its_own_certificate(fleet: Any) -> None:
     connect = (
         "import os, psycopg; "
-        "given = {key: os.environ['POSTGRE_' + key.upper()] for key in ('host', 'port', 'user')}; "
-        "password = open('/run/secrets/postgres_password').read(); "
+        "given = dict((key, os.environ['POSTGRE_' + key.upper()]) for key in ('host', 'port', 'user')); "
+        "password = open('/run/secrets/postgres_password').read().strip(); "
         "print(psycopg.connect(dbname='label_studio', password=password, connect_timeout=5, **given).pgconn.ssl_in_use)"
     )
     ask = f'docker exec {{}} label-studio python3 -c "{connect}"'

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 else:
     Project = Any
 
+#: Label Studio's key for data that came without one
+UNNAMED = "$undefined$"
 #: tasks asked for at once
 PAGE = 200
 
@@ -83,9 +85,16 @@ def tasks(studio: LabelStudio, number: int) -> Iterator[dict[str, Any]]:
 
 
 def tasks_with_image(studio: LabelStudio, number: int, data_key: str, containing: str) -> Iterator[dict[str, Any]]:
-    """The tasks whose image URL contains a text, as `{"id", "data"}`."""
-    item = {"filter": f"filter:tasks:data.{data_key}", "operator": "contains", "type": "String", "value": containing}
-    return _tasks(studio, number, {"filters": {"conjunction": "and", "items": [item]}})
+    """The tasks whose image URL contains a text, as `{"id", "data"}`.
+
+    Label Studio keeps the URL under a key of its own where the importer named none, shows it under the config's, but
+    filters by what it shows only as long as no task of the project names its key.
+    """
+    items = [
+        {"filter": f"filter:tasks:data.{key}", "operator": "contains", "type": "String", "value": containing}
+        for key in (data_key, UNNAMED)
+    ]
+    return _tasks(studio, number, {"filters": {"conjunction": "or", "items": items}})
 
 
 def _tasks(studio: LabelStudio, number: int, query: dict[str, Any]) -> Iterator[dict[str, Any]]:
