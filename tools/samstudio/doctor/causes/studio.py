@@ -34,7 +34,8 @@ HOST_WITHOUT_SCHEME = Cause(
 HOST_WRONG = Cause(
     "host-wrong", "label-studio-host", (),
     "LABEL_STUDIO_HOST={host} does not lead to this Label Studio ({reason}); images and links get that address.",
-    "set LABEL_STUDIO_HOST={label_studio_url} and restart Label Studio",
+    "make that name lead here (name service or /etc/hosts), or set LABEL_STUDIO_HOST={label_studio_url} and restart "
+    "Label Studio",
 )  # fmt: skip
 TOKEN_MISSING = Cause(
     "token-missing", "token", ("Secret label_studio_api_token is missing",),
