@@ -94,7 +94,9 @@ def test_demo_model_as_it_is_served(tmp_path: Path) -> None:
                 answer, right = engine.decode(prepared, asked), reference.decode(expected, asked)
                 best = int(right.scores.argmax())
                 assert int(answer.scores.argmax()) == best
-                assert iou(*(rle.logits_to_mask(said.logits[best], 256, 256) for said in (answer, right))) >= 0.995
+                ours, theirs = (rle.logits_to_mask(said.logits[best], 256, 256) > 0 for said in (answer, right))
+                # Of a mask under 400 pixels, two that half precision in the embedding turned are more than 0.5 %.
+                assert (ours != theirs).sum() <= max(2, 0.005 * (ours | theirs).sum())
                 np.testing.assert_allclose(answer.scores, right.scores, atol=5e-3)
 
 
