@@ -17,13 +17,13 @@ from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
-import requests
 import torch
 from label_studio_sdk.converter.brush import mask2rle
 from PIL import Image
 from sam2_backend.engine.base import POSITIVE, Prompt
 from sam2_backend.engine.reference import ReferenceEngine
 from serving import (
+    Annotator,
     Running,
     arguments,
     begin_prewarming,
@@ -76,14 +76,12 @@ def run(asked: Namespace, folder: Path) -> None:
 
 def measure(asked: Namespace, server: Running, engine: ReferenceEngine, images: Path, size: str) -> None:
     width, height = map(int, size.split("x"))
-    session = requests.Session()
+    annotator = Annotator(server)
 
     def click(number: int, warm: bool) -> None:
         # A point of its own each time: nothing but the image embedding may be reused.
         body = click_body(f"{size}-{0 if warm else number + 1}.jpg", 30 + number % 40, 50, width, height)
-        answer = session.post(f"{server.url}/predict", json=body, timeout=300)
-        assert answer.status_code == 200, answer.text
-        assert answer.content
+        assert annotator.predict(body)
 
     click(0, warm=True)
     warm = milliseconds(lambda number: click(number, warm=True), asked.warm)
@@ -106,9 +104,9 @@ def health_while_encoding(server: Running, images: Path, size: str) -> float:
     for number, name in enumerate(names):
         (images / name).write_bytes(photograph(width, height, 1000 + number))
     project = begin_prewarming(server, names)
-    session, taken = requests.Session(), []
+    annotator, taken = Annotator(server), []
     while server.get(f"/prewarm?project={project}").json()["done"] < len(names):
-        taken += milliseconds(lambda _: session.get(f"{server.url}/health", timeout=10), 20)
+        taken += milliseconds(lambda _: annotator.get("/health"), 20)
     return percentile(taken, 99)
 
 

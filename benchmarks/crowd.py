@@ -16,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import orjson
-import requests
 from serving import (
+    Annotator,
     Running,
     arguments,
     begin_prewarming,
@@ -51,10 +51,11 @@ def main() -> None:
 def run(asked: Namespace, server: Running, images: Path) -> None:
     for number in range(asked.annotators):
         (images / f"{number}.jpg").write_bytes(photograph(WIDTH, HEIGHT, number))
+    first = Annotator(server)
     expected = [
-        [masks(click(server, number, turn)) for turn in range(len(POINTS))] for number in range(asked.annotators)
+        [masks(click(first, number, turn)) for turn in range(len(POINTS))] for number in range(asked.annotators)
     ]
-    alone = milliseconds(lambda turn: click(server, 0, turn), 40)
+    alone = milliseconds(lambda turn: click(first, 0, turn), 40)
     print("| | clicks | median ms | p95 ms | wrong masks | images prewarmed |")
     print("|---|---|---|---|---|---|")
     print(f"| one annotator | 40 | {statistics.median(alone):.1f} | {percentile(alone, 95):.1f} | - | - |", flush=True)
@@ -71,9 +72,9 @@ def report(asked: Namespace, server: Running, expected: list[list[bytes]], what:
     together = threading.Barrier(asked.annotators)
 
     def annotate(number: int) -> tuple[list[float], int]:
-        session, answers = requests.Session(), []
+        annotator, answers = Annotator(server), []
         together.wait()
-        taken = milliseconds(lambda turn: answers.append(click(server, number, turn, session)), asked.clicks)
+        taken = milliseconds(lambda turn: answers.append(click(annotator, number, turn)), asked.clicks)
         wrong = sum(masks(answer) != expected[number][turn % len(POINTS)] for turn, answer in enumerate(answers))
         return taken, wrong
 
@@ -88,12 +89,9 @@ def report(asked: Namespace, server: Running, expected: list[list[bytes]], what:
     )
 
 
-def click(server: Running, number: int, turn: int, session: requests.Session | None = None) -> bytes:
+def click(annotator: Annotator, number: int, turn: int) -> bytes:
     x, y = POINTS[turn % len(POINTS)]
-    body = click_body(f"{number}.jpg", x, y, WIDTH, HEIGHT, task=number)
-    answer = (session or requests).post(f"{server.url}/predict", json=body, timeout=300)
-    assert answer.status_code == 200, answer.text
-    return answer.content
+    return annotator.predict(click_body(f"{number}.jpg", x, y, WIDTH, HEIGHT, task=number))
 
 
 def masks(answer: bytes) -> bytes:

@@ -7,10 +7,12 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import torch
 from PIL import Image
 
@@ -20,6 +22,27 @@ sys.path[:0] = [str(ROOT / "backend" / "tests" / "server"), str(ROOT / "backend"
 from running import SPLIT_CONFIG, Running, point, predict_body  # noqa: E402
 from sam2_backend.engine.build import build_model  # noqa: E402
 from sam2_backend.engine.select import config_path  # noqa: E402
+
+
+class Annotator:
+    """A connection that is kept. As bare as can be: `requests` reads a megabyte of mask in pieces, for milliseconds."""
+
+    def __init__(self, server: Running) -> None:
+        self._connection = HTTPConnection("127.0.0.1", server.port, timeout=300)
+
+    def get(self, path: str) -> bytes:
+        self._connection.request("GET", path)
+        return self._answer()
+
+    def predict(self, body: dict[str, Any]) -> bytes:
+        self._connection.request("POST", "/predict", orjson.dumps(body), {"Content-Type": "application/json"})
+        return self._answer()
+
+    def _answer(self) -> bytes:
+        answer = self._connection.getresponse()
+        content = answer.read()
+        assert answer.status == 200, content
+        return content
 
 
 def arguments(description: str | None) -> ArgumentParser:

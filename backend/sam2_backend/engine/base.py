@@ -67,7 +67,7 @@ class Prepared(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """name: `openvino` or `torch`; device: `cpu` or `cuda:0 NAME`; precision: `bf16`, `f32`, `f16` or `int8`.
+    """name: `openvino` or `torch`; device: `cpu` or `cuda:0 NAME`; precision: the encoder's, `bf16`, `f16` or `f32`.
 
     fingerprint: identifies weights, arithmetic and store format; a stored embedding of another fingerprint is not used.
     """

@@ -25,7 +25,7 @@ from sam2_backend.engine import errors
 from sam2_backend.engine.errors import EngineError
 from sam2_backend.engine.fingerprints import file_sha256
 
-ARITHMETIC = 1  # raise it when what `ir.py` writes changes
+ARITHMETIC = 2  # raise it when what `ir.py` writes changes
 MANIFEST = "manifest.json"
 
 log = logging.getLogger(__name__)

@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class OnDevice:
-    """maps: high_res_0, high_res_1 and image, float16. projections: keys, values and queries in the engine's type."""
+    """maps: high_res_0, high_res_1 and image; projections: keys, values and queries of the image; float16."""
 
     maps: Tensors
     projections: Tensors
@@ -49,7 +49,7 @@ class OnDevice:
 
 
 class TorchEngine(TokenEngine):
-    """model: float32 on the CPU; it is copied. device: any PyTorch device. precision: a key of `TYPES`."""
+    """model: float32 on the CPU, copied. device: any PyTorch device. precision: the encoder's, a key of `TYPES`."""
 
     def __init__(
         self, model: SAM2Base, device: torch.device, *, precision: str, name: str = "", fingerprint: str = ""
@@ -60,13 +60,13 @@ class TorchEngine(TokenEngine):
         model = copy.deepcopy(model)  # the modules below share layers with it, and change their type
         self._device, self._type = device, TYPES[precision]
         encoder, projections, mask_prompt, decoder = (
-            part(model).to(device, self._type).eval().requires_grad_(False)
+            part(model).to(device, self._type if part is ImageEncoder else torch.float32).eval().requires_grad_(False)
             for part in (ImageEncoder, ImageProjections, MaskPrompt, MaskDecoder)
         )
         self._encoder = _Replayed(lambda pixels: tuple(level.half() for level in encoder(pixels)))
-        self._projections = _Replayed(lambda image: projections(image.to(self._type)))
-        self._mask_prompt = _Replayed(lambda image, logits: (mask_prompt(image.to(self._type), logits).half(),))
-        self._decoder = _Replayed(lambda *inputs: decoder(*(value.to(self._type) for value in inputs)))
+        self._projections = _Replayed(lambda image: tuple(value.half() for value in projections(image.float())))
+        self._mask_prompt = _Replayed(lambda image, logits: (mask_prompt(image.float(), logits).half(),))
+        self._decoder = _Replayed(lambda *inputs: decoder(*(value.float() for value in inputs)))
 
     def export(self, prepared: Prepared) -> HostEmbedding:
         assert isinstance(prepared, OnDevice)
@@ -94,11 +94,11 @@ class TorchEngine(TokenEngine):
         projections = prepared.projections
         with _memory(self._device):
             if logits is not None:
-                (image,) = self._mask_prompt(image, torch.from_numpy(logits).to(self._device, self._type))
+                (image,) = self._mask_prompt(image, torch.from_numpy(logits).to(self._device))
                 projections = self._projections(image)
             prompt = torch.from_numpy(tokens).to(self._device)
             masks, scores = self._decoder(fine, middle, image, *projections, prompt)
-            return masks.float().cpu().numpy(), scores[0].float().cpu().numpy()
+            return masks.cpu().numpy(), scores[0].cpu().numpy()
 
 
 class _Replayed:

@@ -1,9 +1,12 @@
 """SAM 2's mask decoder, re-expressed exactly on tokens in Morton order, with the work per image taken out of the click.
 
 The first layer's projections of the image do not depend on the prompt: `ImageProjections` computes them once. A mask
-prompt replaces the image tokens: `MaskPrompt` makes the new ones, and the projections are computed again. Every other
-projection of the position encoding is a constant. The transposed convolutions are linear maps, because the four pixels
-of a token are its four children in Morton order. Output masks are in Morton order too; `morton.py` puts them back.
+prompt replaces the image tokens: `MaskPrompt` makes the new ones, and the projections are computed again. The later
+layers need no projection of the image at all (`attention.py`). The transposed convolutions are linear maps, because the
+four pixels of a token are its four children in Morton order. Output masks are in Morton order too; `morton.py` puts
+them back.
+
+All of it computes in float32 on every device, whatever the encoder does: it is a hundredth of an encode.
 
 Shapes: g = S / 16 is the embedding grid, N = g² its tokens, T prompt tokens.
 """
@@ -11,34 +14,30 @@ Shapes: g = S / 16 is the embedding grid, N = g² its tokens, T prompt tokens.
 from __future__ import annotations
 
 import torch
-from sam2.modeling.sam.transformer import Attention, TwoWayAttentionBlock
+from sam2.modeling.sam.transformer import TwoWayAttentionBlock
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.modeling.sam2_utils import LayerNorm2d
 from torch import Tensor, nn
-from torch.nn.functional import linear, scaled_dot_product_attention
+from torch.nn.functional import linear
 
+from sam2_backend.engine.attention import ImageToTokens, TokensToImage
 from sam2_backend.engine.morton import raster_index
 
 
 class ImageProjections(nn.Module):
-    """Image tokens (N, 256) to the first layer's keys, values and queries of the image, (8, N, 16) each."""
+    """Image tokens (N, 256) to the first layer's keys, values and queries of the image, (N, 128) each."""
 
     def __init__(self, model: SAM2Base) -> None:
         super().__init__()
         layer = model.sam_mask_decoder.transformer.layers[0]
-        encoder = model.sam_prompt_encoder
-        no_mask, position = encoder.no_mask_embed.weight.data, dense_position(model)
+        no_mask, position = model.sam_prompt_encoder.no_mask_embed.weight.data, dense_position(model)
         to_image, from_image = layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
-        self.heads = to_image.num_heads
         self.key = Projection(to_image.k_proj, no_mask + position)
         self.value = Projection(to_image.v_proj, no_mask)
         self.query = Projection(from_image.q_proj, no_mask + position)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        keys, values, queries = (
-            _heads(projection(image), self.heads)[0] for projection in (self.key, self.value, self.query)
-        )
-        return keys, values, queries
+        return self.key(image), self.value(image), self.query(image)
 
 
 class MaskPrompt(nn.Module):
@@ -72,18 +71,20 @@ class MaskDecoder(nn.Module):
         super().__init__()
         decoder = model.sam_mask_decoder
         transformer = decoder.transformer
-        no_mask, position = model.sam_prompt_encoder.no_mask_embed.weight.data, dense_position(model)
-        self.first = FirstLayer(transformer.layers[0], no_mask)
-        self.later = nn.ModuleList(LaterLayer(layer, position) for layer in transformer.layers[1:])
-        self.final = TokenToImage(transformer.final_attn_token_to_image, position)
+        self.first = FirstLayer(transformer.layers[0], model.sam_prompt_encoder.no_mask_embed.weight.data[0])
+        self.later = nn.ModuleList(map(LaterLayer, transformer.layers[1:]))
+        self.final = TokensToImage(transformer.final_attn_token_to_image)
         self.norm = transformer.norm_final_attn
+        self.position: Tensor
+        self.register_buffer("position", dense_position(model))
 
         learned = [decoder.iou_token.weight, decoder.mask_tokens.weight]
         if decoder.pred_obj_scores:
             learned.insert(0, decoder.obj_score_token.weight)
-        self.iou_at = len(learned) - 2
         self.learned: Tensor
-        self.register_buffer("learned", torch.cat(learned).detach()[None].clone())
+        self.register_buffer("learned", torch.cat(learned).detach().clone())
+        # The rows that anything is read from: predicted IoU, then the masks.
+        self.answers = slice(len(learned) - 2, len(self.learned))
 
         up1, norm, self.activation, up2, _ = decoder.output_upscaling
         self.up1, self.up2, self.up_norm = _scattering(up1), _scattering(up2), _layer_norm(norm)
@@ -100,18 +101,20 @@ class MaskDecoder(nn.Module):
         queries: Tensor,
         prompt: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        prompt = torch.cat([self.learned, prompt], 1)
-        tokens, image = self.first(prompt, image[None], keys[None], values[None], queries[None])
+        prompt = torch.cat([self.learned, prompt[0]])
+        tokens, image = self.first(prompt, image, keys, values, queries)
+        placed = image + self.position
         for layer in self.later:
-            tokens, image = layer(tokens, image, prompt)
-        tokens = self.norm(tokens + self.final(tokens + prompt, image))
+            tokens, image = layer(tokens, image, prompt, placed)
+            placed = image + self.position
+        tokens, prompt = tokens[self.answers], prompt[self.answers]
+        tokens = self.norm(tokens + self.final(tokens + prompt, placed, image))
 
-        x = self.up1(image[0]).reshape(high_res_1.shape) + high_res_1
+        x = self.up1(image).reshape(high_res_1.shape) + high_res_1
         x = self.activation(self.up_norm(x))
         x = self.activation(self.up2(x).reshape(high_res_0.shape) + high_res_0)
-        first_mask = self.iou_at + 1
-        hyper = torch.cat([mlp(tokens[:, first_mask + i]) for i, mlp in enumerate(self.hyper)])
-        return hyper @ x.transpose(0, 1), self.scores(tokens[:, self.iou_at])
+        hyper = torch.cat([mlp(tokens[1 + i : 2 + i]) for i, mlp in enumerate(self.hyper)])
+        return hyper @ x.transpose(0, 1), self.scores(tokens[:1])
 
 
 class FirstLayer(nn.Module):
@@ -120,62 +123,38 @@ class FirstLayer(nn.Module):
     def __init__(self, layer: TwoWayAttentionBlock, no_mask: Tensor) -> None:
         super().__init__()
         self.layer = layer
-        out = layer.cross_attn_image_to_token.out_proj
-        self.out = nn.Linear(out.in_features, out.out_features)
-        self.out.weight.data = out.weight.data.clone()
-        self.out.bias.data = out.bias.data + no_mask[0]
+        self.to_image = TokensToImage(layer.cross_attn_token_to_image)
+        self.from_image = ImageToTokens(layer.cross_attn_image_to_token)
+        self.no_mask: Tensor
+        self.register_buffer("no_mask", no_mask.clone())
 
     def forward(
         self, prompt: Tensor, image: Tensor, keys: Tensor, values: Tensor, queries: Tensor
     ) -> tuple[Tensor, Tensor]:
         layer = self.layer
-        tokens = layer.norm1(layer.self_attn(prompt, prompt, prompt))
-        attention = layer.cross_attn_token_to_image
-        query = _heads(attention.q_proj(tokens + prompt), attention.num_heads)
-        tokens = layer.norm2(tokens + attention.out_proj(_attend(query, keys, values)))
+        tokens = layer.norm1(layer.self_attn(prompt[None], prompt[None], prompt[None])[0])
+        tokens = layer.norm2(tokens + self.to_image.projected(tokens + prompt, keys, values))
         tokens = layer.norm3(tokens + layer.mlp(tokens))
-        attention = layer.cross_attn_image_to_token
-        key = _heads(attention.k_proj(tokens + prompt), attention.num_heads)
-        value = _heads(attention.v_proj(tokens), attention.num_heads)
-        return tokens, layer.norm4(image + self.out(_attend(queries, key, value)))
+        image = image + (self.from_image.projected(queries, tokens + prompt, tokens) + self.no_mask)
+        return tokens, layer.norm4(image)
 
 
 class LaterLayer(nn.Module):
-    """A two-way block whose image tokens depend on the prompt."""
+    """A two-way block whose image tokens depend on the prompt. placed: they and their position encoding, added up."""
 
-    def __init__(self, layer: TwoWayAttentionBlock, position: Tensor) -> None:
+    def __init__(self, layer: TwoWayAttentionBlock) -> None:
         super().__init__()
         self.layer = layer
-        self.to_image = TokenToImage(layer.cross_attn_token_to_image, position)
-        self.query = Projection(layer.cross_attn_image_to_token.q_proj, position)
+        self.to_image = TokensToImage(layer.cross_attn_token_to_image)
+        self.from_image = ImageToTokens(layer.cross_attn_image_to_token)
 
-    def forward(self, tokens: Tensor, image: Tensor, prompt: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, tokens: Tensor, image: Tensor, prompt: Tensor, placed: Tensor) -> tuple[Tensor, Tensor]:
         layer = self.layer
-        placed = tokens + prompt
-        tokens = layer.norm1(tokens + layer.self_attn(placed, placed, tokens))
-        tokens = layer.norm2(tokens + self.to_image(tokens + prompt, image))
+        query = (tokens + prompt)[None]
+        tokens = layer.norm1(tokens + layer.self_attn(query, query, tokens[None])[0])
+        tokens = layer.norm2(tokens + self.to_image(tokens + prompt, placed, image))
         tokens = layer.norm3(tokens + layer.mlp(tokens))
-        attention = layer.cross_attn_image_to_token
-        query = _heads(self.query(image), attention.num_heads)
-        key = _heads(attention.k_proj(tokens + prompt), attention.num_heads)
-        value = _heads(attention.v_proj(tokens), attention.num_heads)
-        return tokens, layer.norm4(image + attention.out_proj(_attend(query, key, value)))
-
-
-class TokenToImage(nn.Module):
-    """Prompt tokens attending to the image, whose position encoding is already in the key projection."""
-
-    def __init__(self, attention: Attention, position: Tensor) -> None:
-        super().__init__()
-        self.attention = attention
-        self.key = Projection(attention.k_proj, position)
-
-    def forward(self, tokens: Tensor, image: Tensor) -> Tensor:
-        attention, heads = self.attention, self.attention.num_heads
-        query, value = attention.q_proj(tokens), attention.v_proj(image)
-        attended = _attend(_heads(query, heads), _heads(self.key(image), heads), _heads(value, heads))
-        result: Tensor = attention.out_proj(attended)
-        return result
+        return tokens, layer.norm4(image + self.from_image(placed, tokens + prompt, tokens))
 
 
 class Projection(nn.Module):
@@ -196,17 +175,6 @@ def dense_position(model: SAM2Base) -> Tensor:
     encoding = model.sam_prompt_encoder.get_dense_pe()[0].flatten(1).transpose(0, 1)
     ordered: Tensor = encoding[torch.from_numpy(raster_index(model.image_size // 16))]
     return ordered
-
-
-def _heads(x: Tensor, heads: int) -> Tensor:
-    """(1, n, C) or (n, C) to (1, heads, n, C / heads)."""
-    return x.reshape(1, -1, heads, x.shape[-1] // heads).transpose(1, 2)
-
-
-def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attention of heads (1, heads, n, c), the heads put together again: (1, n, heads * c)."""
-    attended = scaled_dot_product_attention(query, key, value).transpose(1, 2)
-    return attended.reshape(1, -1, attended.shape[2] * attended.shape[3])
 
 
 def _gathering(convolution: nn.Conv2d) -> nn.Linear:

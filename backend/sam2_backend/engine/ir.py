@@ -5,8 +5,7 @@ projections  image -> keys, values, queries (float16)
 mask_prompt  image, logits (N, 16) -> image (float16)
 decoder      all of these and prompt (1, T, 256) -> logits (4, 16 N), scores (1, 4)
 
-T stays dynamic: with static shapes OpenVINO 2026.4 gets bfloat16 wrong by a quarter for exactly 8 tokens, that is one
-click (`selfcheck.py` would refuse it). Graphs are stored in float32; precision is chosen when they are compiled.
+T is dynamic. Graphs are stored in float32; the encoder's precision is chosen when it is compiled.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
+from torch.export import Dim
 
 from sam2_backend.engine.build import prompt_encoder
 from sam2_backend.engine.decoder import ImageProjections, MaskDecoder, MaskPrompt
@@ -61,12 +61,17 @@ def _write(
 ) -> None:
     """Convert a module; its first `half_inputs` inputs and `half_outputs` outputs become float16 tensors.
 
-    dynamic: the last input's second dimension may have any size.
+    dynamic: the last input's second dimension may have any size. Exported, not traced: a trace keeps every intermediate
+    result, which for large is 12 GB.
     """
     shapes = [list(value.shape) for value in example]
+    free: list[dict[int, Dim] | None] = [None for _ in example]
     if dynamic:
         shapes[-1][1] = DYNAMIC
-    graph = ov.convert_model(module.eval(), example_input=tuple(example), input=shapes)
+        free[-1] = {1: Dim("tokens")}
+    program = torch.export.export(module.eval(), tuple(example), dynamic_shapes=tuple(free))
+    graph = ov.convert_model(program)
+    graph.reshape({number: ov.PartialShape(shape) for number, shape in enumerate(shapes)})
     processor = PrePostProcessor(graph)
     for number in range(half_inputs):
         processor.input(number).tensor().set_element_type(ov.Type.f16)

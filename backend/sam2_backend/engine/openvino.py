@@ -1,4 +1,4 @@
-"""The CPU engine: OpenVINO graphs (`ir.py`), bfloat16 where the CPU multiplies it, float32 elsewhere.
+"""The CPU engine: OpenVINO graphs (`ir.py`), the encoder in bfloat16 where the CPU multiplies it, all else in float32.
 
 Nothing here imports PyTorch: a start from converted graphs saves its seconds and its memory.
 """
@@ -42,7 +42,10 @@ class Embedded:
 
 
 class OpenVinoEngine(TokenEngine):
-    """folder: what `ir.convert` wrote. precision: `bf16` or `f32`. threads: 0 lets OpenVINO take every core."""
+    """folder: what `ir.convert` wrote. precision: of the encoder, `bf16` or `f32`; the decoder computes in float32.
+
+    threads: 0 lets OpenVINO take every core.
+    """
 
     # What `encode` runs shares no request with what `decode` and `restore` run.
     overlaps = True
@@ -56,7 +59,6 @@ class OpenVinoEngine(TokenEngine):
             prompts,
         )
         options: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": precision,
             "PERFORMANCE_HINT": "LATENCY",
             "ENABLE_CPU_PINNING": False,  # two pinned processes would share the same cores
         }
@@ -64,7 +66,12 @@ class OpenVinoEngine(TokenEngine):
             options["INFERENCE_NUM_THREADS"] = threads
         core = ov.Core()
         encoder, projections, mask_prompt, decoder = (
-            core.compile_model(core.read_model(folder / f"{graph}.xml"), "CPU", options) for graph in GRAPHS
+            core.compile_model(
+                core.read_model(folder / f"{graph}.xml"),
+                "CPU",
+                options | {"INFERENCE_PRECISION_HINT": precision if graph == "encoder" else "f32"},
+            )
+            for graph in GRAPHS
         )
         self._encoder, self._encoder_projections = encoder.create_infer_request(), projections.create_infer_request()
         self._projections, self._mask_prompt, self._decoder = (

@@ -59,12 +59,12 @@ def load(
 def test_masks_are_those_of_the_reference(
     size: str, load: Callable[..., OpenVinoEngine], make_model: Callable[[str], SAM2Base], photo: np.ndarray
 ) -> None:
-    """Random weights give masks that are noise around zero, so bfloat16 is asked about the pixels that are not."""
+    """Random weights give masks that are noise around zero: there a rounded embedding turns some of the pixels."""
     reference = ReferenceEngine(make_model(size))
     expected = reference.encode(photo)
     prior = reference.candidates(expected, CLICK).logits[1] * 30
     asked = [(prompt, reference.candidates(expected, prompt)) for _, prompt in cases(prior)]
-    for precision, least in (("f32", 0.995), ("bf16", 0.97)):
+    for precision, least in (("f32", 0.995), ("bf16", 0.98)):
         engine = load(size, precision)
         prepared = engine.encode(photo)
         for prompt, right in asked:
