@@ -1,7 +1,8 @@
 """The device's two worker threads: one encodes images, one decodes prompts, each taking the most urgent job first.
 
 An encode takes a hundred times as long as a decode and cannot be interrupted, so a click on a known image must not
-queue behind one. Where the engine cannot do both at once, both lanes share the device through a lock.
+queue behind one, and gets the larger part of the CPU while one runs. Where the engine cannot do both at once, both
+lanes share the device through a lock.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import enum
 import heapq
 import itertools
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -36,10 +38,13 @@ class Job(Generic[T]):
 
 
 class Lane:
-    """A thread with a priority queue; first come, first served among equals."""
+    """A thread with a priority queue; first come, first served among equals. niceness: added to the thread's."""
 
-    def __init__(self, name: str, device: contextlib.AbstractContextManager[Any] | None = None) -> None:
+    def __init__(
+        self, name: str, device: contextlib.AbstractContextManager[Any] | None = None, *, niceness: int = 0
+    ) -> None:
         self._device = device or contextlib.nullcontext()
+        self._niceness = niceness
         self._queue: list[tuple[int, int, Job[Any]]] = []
         self._order = itertools.count()
         self._changed = threading.Condition()
@@ -82,6 +87,7 @@ class Lane:
         self._thread.join(timeout=60)
 
     def _work(self) -> None:
+        os.nice(self._niceness)  # of this thread alone, on Linux
         while True:
             with self._changed:
                 while not self._queue and not self._closed:

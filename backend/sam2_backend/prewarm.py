@@ -26,7 +26,7 @@ from .sources import Source
 log = logging.getLogger(__name__)
 AT_ONCE = 2
 # The longest that an image waits for a moment without clicks; then it shares the device with them.
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 30.0
 # Tasks that are looked up between two turns of the event loop, which has clicks and /health to answer.
 BREATH = 50
 MOST_PROJECTS = 200
@@ -102,6 +102,7 @@ class Prewarmer:
         self._opened: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._pumps: list[asyncio.Task[None]] = []
+        self._turn = asyncio.Lock()
 
     @property
     def depth(self) -> int:
@@ -207,10 +208,11 @@ class Prewarmer:
             while not self._waiting:
                 self._wake.clear()
                 await self._wake.wait()
-            await self._clicks.pause()
-            if not self._waiting:
-                continue
-            _, (project, source) = self._waiting.popitem(last=False)
+            async with self._turn:
+                await self._clicks.pause()
+                if not self._waiting:
+                    continue
+                _, (project, source) = self._waiting.popitem(last=False)
             progress = self._progress.setdefault(project, Progress(begun=time.monotonic()))
             try:
                 made = await self._embeddings.keep(source, Urgency.PREWARM)

@@ -90,7 +90,7 @@ def _run_conversion(config: Path, checkpoint: Path, folder: Path) -> None:
     if done.returncode < 0:
         raise EngineError(
             f"the conversion was killed by signal {-done.returncode}, most likely for memory:"
-            " it needs about 3 GB for tiny and 8 GB for large"
+            " it needs about 1 GB for tiny and 2.5 GB for large"
         )
     raise EngineError(f"the conversion failed: {done.stderr.strip()[-600:]}")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +15,8 @@ from image_host import ImageHost, picture
 from PIL import Image
 from running import SPLIT_CONFIG, Running, brush_mask, iou, point, predict_body
 from sam2_backend.demo.drawings import EASY, draw, prompts
+from sam2_backend.lanes import Lane, Urgency
+from sam2_backend.prewarm import Clicks
 
 ANNOTATORS = 8
 CLICKS = 12
@@ -79,6 +83,27 @@ def test_a_click_overtakes_prewarming(start_server: StartServer, image_host: Ima
     assert server.click(f"{image_host.url}/queue29.png", *point(50, 50)).status_code == 200
     progress = server.get("/prewarm?project=1").json()
     assert progress["done"] < 15
+
+
+def test_prewarming_waits_for_a_moment_without_clicks() -> None:
+    async def run() -> None:
+        clicks = Clicks()
+        with clicks:
+            waiting = asyncio.create_task(clicks.pause())
+            with clicks:
+                await asyncio.sleep(0.05)
+            assert not waiting.done()
+        await asyncio.wait_for(waiting, 5)
+
+    asyncio.run(run())
+
+
+def test_an_encode_gives_way_on_the_cpu() -> None:
+    lane = Lane("encode", niceness=7)
+    niceness = lane.submit(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id()), Urgency.CLICK)
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    assert niceness.future.result(5) == own + 7
+    lane.close()
 
 
 def test_the_batch_action_is_answered_at_once(start_server: StartServer, image_host: ImageHost) -> None:
