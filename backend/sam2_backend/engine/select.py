@@ -37,7 +37,7 @@ def load_engine(
     """The engine for this host, checked against fp32 of the same weights.
 
     config: a name as SAM 2 gives it (`configs/sam2.1/sam2.1_hiera_t.yaml`) or a file. device: `auto`, `cpu`, `cuda` or
-    `cuda:N`. precision: `auto`, `bf16`, `f16` (CUDA) or `f32`. threads: of the CPU engine, 0 for all.
+    `cuda:N`. precision: of the encoder, `auto`, `bf16`, `f16` (CUDA) or `f32`. threads: of the CPU engine, 0 for all.
 
     Raises an EngineError (`errors.py`) whose message says what was found, what was expected and what to do.
     """
@@ -77,13 +77,18 @@ def _load_openvino(config: Path, checkpoint: Path, precision: str, threads: int,
 
     if precision not in ("auto", "bf16", "f32"):
         raise DeviceUnavailable(f"PRECISION={precision} is not served on a CPU; expected auto, bf16 or f32")
+    if precision == "bf16" and not cpu_multiplies_bf16():
+        raise DeviceUnavailable(
+            "PRECISION=bf16, but this CPU does not multiply bfloat16 (/proc/cpuinfo has neither avx512_bf16 nor"
+            " amx_bf16), so that OpenVINO would compute in float32; expected auto or f32"
+        )
     weights = file_sha256(checkpoint)
     folder = ensure(config, checkpoint, weights, cache)
     golden = Golden.load(folder / "golden.npz")
     choices = [precision]
     if precision == "auto":
         small = PromptEncoder.load(folder / "prompts.npz").image_size < OFFICIAL_SIZE
-        choices = ["bf16", "f32"] if _cpu_multiplies_bf16() and not small else ["f32"]
+        choices = ["bf16", "f32"] if cpu_multiplies_bf16() and not small else ["f32"]
     failure: EngineError | None = None
     for choice in choices:
         engine = OpenVinoEngine(
@@ -104,7 +109,7 @@ def _load_openvino(config: Path, checkpoint: Path, precision: str, threads: int,
     raise failure
 
 
-def _cpu_multiplies_bf16() -> bool:
+def cpu_multiplies_bf16() -> bool:
     try:
         flags = Path("/proc/cpuinfo").read_text()
     except OSError:

@@ -25,9 +25,11 @@ from sam2_backend.engine.converted import MANIFEST
 from sam2_backend.engine.errors import CheckpointError, DeviceUnavailable, EngineError, UnsupportedModel
 from sam2_backend.engine.openvino import OpenVinoEngine
 from sam2_backend.engine.reference import ReferenceEngine
+from sam2_backend.engine.select import cpu_multiplies_bf16
 from sam2_backend.engine.selfcheck import cases, confident_iou
 
 SIZES = ["small", *(pytest.param(size, marks=pytest.mark.slow) for size in ("t", "s", "b+", "l"))]
+PRECISIONS = ["f32", *(["bf16"] if cpu_multiplies_bf16() else [])]
 CLICK = Prompt(np.array([[0.3, 0.4]], np.float32), np.array([1], np.int32))
 
 
@@ -45,7 +47,7 @@ def load(
     config_of: dict[str, Path], make_checkpoint: Callable[[str], Path], cache: Path
 ) -> Callable[..., OpenVinoEngine]:
     @functools.cache
-    def loaded(size: str = "small", precision: str = "bf16") -> OpenVinoEngine:
+    def loaded(size: str = "small", precision: str = PRECISIONS[-1]) -> OpenVinoEngine:
         engine = load_engine(
             config_of[size], make_checkpoint(size), device="cpu", precision=precision, threads=2, cache_dir=cache
         )
@@ -64,8 +66,8 @@ def test_masks_are_those_of_the_reference(
     expected = reference.encode(photo)
     prior = reference.candidates(expected, CLICK).logits[1] * 30
     asked = [(prompt, reference.candidates(expected, prompt)) for _, prompt in cases(prior)]
-    for precision, least in (("f32", 0.995), ("bf16", 0.98)):
-        engine = load(size, precision)
+    for precision in PRECISIONS:
+        engine, least = load(size, precision), 0.98 if precision == "bf16" else 0.995
         prepared = engine.encode(photo)
         for prompt, right in asked:
             answer = engine.candidates(prepared, prompt)
@@ -171,6 +173,15 @@ def test_malformed_prompts(
         engine.decode(prepared, prompt)
 
 
+def test_precision_that_the_cpu_does_not_have(
+    config_of: dict[str, Path], make_checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sam2_backend.engine.select.cpu_multiplies_bf16", lambda: False)
+    with pytest.raises(DeviceUnavailable, match="PRECISION=bf16, but this CPU does not multiply bfloat16"):
+        load_engine(config_of["small"], make_checkpoint("small"), device="cpu", precision="bf16", cache_dir=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_embedding_of_another_model(load: Callable[..., OpenVinoEngine]) -> None:
     wrong = np.zeros((16, 256), np.float16)
     with pytest.raises(ValueError, match="a stored map is float16"):
@@ -178,11 +189,12 @@ def test_embedding_of_another_model(load: Callable[..., OpenVinoEngine]) -> None
 
 
 def test_info(load: Callable[..., OpenVinoEngine]) -> None:
-    bf16, f32 = load("small", "bf16").info, load("small", "f32").info
-    assert (bf16.name, bf16.device, bf16.precision, bf16.model, bf16.image_size) == (
-        "openvino", "cpu", "bf16", "random_small", 256,
-    )  # fmt: skip
-    assert bf16.fingerprint != f32.fingerprint
+    infos = [load("small", precision).info for precision in PRECISIONS]
+    for info, precision in zip(infos, PRECISIONS, strict=True):
+        assert (info.name, info.device, info.precision, info.model, info.image_size) == (
+            "openvino", "cpu", precision, "random_small", 256,
+        )  # fmt: skip
+    assert len({info.fingerprint for info in infos}) == len(infos)
 
 
 def test_server_process_never_imports_torch(
