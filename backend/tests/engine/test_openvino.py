@@ -67,7 +67,7 @@ def test_masks_are_those_of_the_reference(
     prior = reference.candidates(expected, CLICK).logits[1] * 30
     asked = [(prompt, reference.candidates(expected, prompt)) for _, prompt in cases(prior)]
     for precision in PRECISIONS:
-        engine, least = load(size, precision), 0.98 if precision == "bf16" else 0.995
+        engine, least = load(size, precision), 0.97 if precision == "bf16" else 0.995
         prepared = engine.encode(photo)
         for prompt, right in asked:
             answer = engine.candidates(prepared, prompt)

@@ -1,0 +1,68 @@
+"""What an encoder in half precision does to the masks: ours in PyTorch against fp32, whole masks and sure pixels.
+
+    python benchmarks/rounding.py --configs configs/sam2.1/sam2.1_hiera_t.yaml
+
+PyTorch computes bfloat16 on any CPU, slowly; OpenVINO only where the CPU does. With random weights, as here without
+`--checkpoint`, logits are near zero all over the image, which is the worst case. Prints a markdown table.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sam2_backend.engine.build import build_model
+from sam2_backend.engine.cuda import TorchEngine
+from sam2_backend.engine.reference import ReferenceEngine
+from sam2_backend.engine.select import config_path
+from sam2_backend.engine.selfcheck import cases, confident_iou, drawn_image
+
+OFFICIAL = [f"configs/sam2.1/sam2.1_hiera_{size}.yaml" for size in ("t", "s", "b+", "l")]
+WANTED = 0.995
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--configs", nargs="+", default=OFFICIAL)
+    parser.add_argument("--checkpoint", type=Path, help="of the one config; without it the weights are random")
+    parser.add_argument("--precision", default="bf16", choices=["bf16", "f16"])
+    asked = parser.parse_args()
+    print(f"| model | masks | lowest IoU | under {WANTED} | lowest IoU of sure pixels |\n|---|---|---|---|---|")
+    for config in asked.configs:
+        torch.manual_seed(0)
+        model = build_model(config_path(config), asked.checkpoint)
+        if not asked.checkpoint:
+            trunk = model.image_encoder.trunk
+            for embedding in (trunk.pos_embed, trunk.pos_embed_window):  # zero as they come
+                torch.nn.init.trunc_normal_(embedding, std=0.02)
+        whole, sure = compare(
+            ReferenceEngine(model), TorchEngine(model, torch.device("cpu"), precision=asked.precision)
+        )
+        low = sum(value < WANTED for value in whole)
+        print(f"| {Path(config).stem} | {len(whole)} | {min(whole):.4f} | {low} | {min(sure):.4f} |", flush=True)
+
+
+def compare(reference: ReferenceEngine, engine: TorchEngine) -> tuple[list[float], list[float]]:
+    """IoU of all masks of every kind of prompt: of the whole masks, and of the pixels that are not near an outline."""
+    image = drawn_image()
+    exact, rounded = reference.encode(image), engine.encode(image)
+    prior = reference.candidates(exact, cases(None)[0][1]).logits[1]
+    whole, sure = [], []
+    for _, prompt in cases(prior):
+        right = reference.candidates(exact, prompt).logits
+        for ours, theirs in zip(engine.candidates(rounded, prompt).logits, right, strict=True):
+            whole.append(iou(ours, theirs))
+            sure.append(confident_iou(ours, theirs))
+    return whole, sure
+
+
+def iou(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> float:
+    union = np.count_nonzero((ours > 0) | (theirs > 0))
+    return np.count_nonzero((ours > 0) & (theirs > 0)) / union if union else 1.0
+
+
+if __name__ == "__main__":
+    main()
