@@ -11,9 +11,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
+import serving  # noqa: F401 - lets `running` be found
 import torch
-from numpy.typing import NDArray
+from running import iou
 from sam2_backend.engine.build import build_model
 from sam2_backend.engine.cuda import TorchEngine
 from sam2_backend.engine.reference import ReferenceEngine
@@ -34,10 +34,6 @@ def main() -> None:
     for config in asked.configs:
         torch.manual_seed(0)
         model = build_model(config_path(config), asked.checkpoint)
-        if not asked.checkpoint:
-            trunk = model.image_encoder.trunk
-            for embedding in (trunk.pos_embed, trunk.pos_embed_window):  # zero as they come
-                torch.nn.init.trunc_normal_(embedding, std=0.02)
         whole, sure = compare(
             ReferenceEngine(model), TorchEngine(model, torch.device("cpu"), precision=asked.precision)
         )
@@ -54,14 +50,9 @@ def compare(reference: ReferenceEngine, engine: TorchEngine) -> tuple[list[float
     for _, prompt in cases(prior):
         right = reference.candidates(exact, prompt).logits
         for ours, theirs in zip(engine.candidates(rounded, prompt).logits, right, strict=True):
-            whole.append(iou(ours, theirs))
+            whole.append(iou(ours > 0, theirs > 0))
             sure.append(confident_iou(ours, theirs))
     return whole, sure
-
-
-def iou(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> float:
-    union = np.count_nonzero((ours > 0) | (theirs > 0))
-    return np.count_nonzero((ours > 0) & (theirs > 0)) / union if union else 1.0
 
 
 if __name__ == "__main__":

@@ -103,12 +103,10 @@ class MaskDecoder(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         prompt = torch.cat([self.learned, prompt[0]])
         tokens, image = self.first(prompt, image, keys, values, queries)
-        placed = image + self.position
         for layer in self.later:
-            tokens, image = layer(tokens, image, prompt, placed)
-            placed = image + self.position
+            tokens, image = layer(tokens, image, prompt, image + self.position)
         tokens, prompt = tokens[self.answers], prompt[self.answers]
-        tokens = self.norm(tokens + self.final(tokens + prompt, placed, image))
+        tokens = self.norm(tokens + self.final(tokens + prompt, image + self.position, image))
 
         x = self.up1(image).reshape(high_res_1.shape) + high_res_1
         x = self.activation(self.up_norm(x))

@@ -23,13 +23,15 @@ from sam2_backend.engine.base import Engine, HostEmbedding, Prompt
 from sam2_backend.engine.build import build_model
 from sam2_backend.engine.converted import MANIFEST
 from sam2_backend.engine.errors import CheckpointError, DeviceUnavailable, EngineError, UnsupportedModel
+from sam2_backend.engine.fingerprints import file_sha256, fingerprint
 from sam2_backend.engine.openvino import OpenVinoEngine
 from sam2_backend.engine.reference import ReferenceEngine
 from sam2_backend.engine.select import cpu_multiplies_bf16
 from sam2_backend.engine.selfcheck import cases, confident_iou
 
 SIZES = ["small", *(pytest.param(size, marks=pytest.mark.slow) for size in ("t", "s", "b+", "l"))]
-PRECISIONS = ["f32", *(["bf16"] if cpu_multiplies_bf16() else [])]
+needs_bf16 = pytest.mark.skipif(not cpu_multiplies_bf16(), reason="this CPU does not multiply bfloat16")
+PRECISIONS = ["f32", pytest.param("bf16", marks=needs_bf16)]
 CLICK = Prompt(np.array([[0.3, 0.4]], np.float32), np.array([1], np.int32))
 
 
@@ -47,7 +49,7 @@ def load(
     config_of: dict[str, Path], make_checkpoint: Callable[[str], Path], cache: Path
 ) -> Callable[..., OpenVinoEngine]:
     @functools.cache
-    def loaded(size: str = "small", precision: str = PRECISIONS[-1]) -> OpenVinoEngine:
+    def loaded(size: str = "small", precision: str = "bf16" if cpu_multiplies_bf16() else "f32") -> OpenVinoEngine:
         engine = load_engine(
             config_of[size], make_checkpoint(size), device="cpu", precision=precision, threads=2, cache_dir=cache
         )
@@ -57,25 +59,28 @@ def load(
     return loaded
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("size", SIZES)
 def test_masks_are_those_of_the_reference(
-    size: str, load: Callable[..., OpenVinoEngine], make_model: Callable[[str], SAM2Base], photo: np.ndarray
+    size: str,
+    precision: str,
+    load: Callable[..., OpenVinoEngine],
+    make_model: Callable[[str], SAM2Base],
+    photo: np.ndarray,
 ) -> None:
     """Random weights give masks that are noise around zero: there a rounded embedding turns some of the pixels."""
     reference = ReferenceEngine(make_model(size))
     expected = reference.encode(photo)
     prior = reference.candidates(expected, CLICK).logits[1] * 30
-    asked = [(prompt, reference.candidates(expected, prompt)) for _, prompt in cases(prior)]
-    for precision in PRECISIONS:
-        engine, least = load(size, precision), 0.97 if precision == "bf16" else 0.995
-        prepared = engine.encode(photo)
-        for prompt, right in asked:
-            answer = engine.candidates(prepared, prompt)
-            for ours, theirs in zip(answer.logits, right.logits, strict=True):
-                assert iou(ours, theirs) >= least
-                assert confident_iou(ours, theirs) >= 0.995
-                assert cosine(ours, theirs) >= 0.9995
-            np.testing.assert_allclose(answer.scores, right.scores, atol=5e-3)
+    engine, least = load(size, precision), 0.97 if precision == "bf16" else 0.995
+    prepared = engine.encode(photo)
+    for _, prompt in cases(prior):
+        answer, right = engine.candidates(prepared, prompt), reference.candidates(expected, prompt)
+        for ours, theirs in zip(answer.logits, right.logits, strict=True):
+            assert iou(ours, theirs) >= least
+            assert confident_iou(ours, theirs) >= 0.995
+            assert cosine(ours, theirs) >= 0.9995
+        np.testing.assert_allclose(answer.scores, right.scores, atol=5e-3)
 
 
 def test_demo_model_as_it_is_served(tmp_path: Path) -> None:
@@ -188,13 +193,21 @@ def test_embedding_of_another_model(load: Callable[..., OpenVinoEngine]) -> None
         load().restore(HostEmbedding(wrong, wrong, wrong))
 
 
-def test_info(load: Callable[..., OpenVinoEngine]) -> None:
-    infos = [load("small", precision).info for precision in PRECISIONS]
-    for info, precision in zip(infos, PRECISIONS, strict=True):
-        assert (info.name, info.device, info.precision, info.model, info.image_size) == (
-            "openvino", "cpu", precision, "random_small", 256,
-        )  # fmt: skip
-    assert len({info.fingerprint for info in infos}) == len(infos)
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_info(
+    precision: str,
+    load: Callable[..., OpenVinoEngine],
+    config_of: dict[str, Path],
+    make_checkpoint: Callable[[str], Path],
+) -> None:
+    info = load("small", precision).info
+    assert (info.name, info.device, info.precision, info.model, info.image_size) == (
+        "openvino", "cpu", precision, "random_small", 256,
+    )  # fmt: skip
+    weights = file_sha256(make_checkpoint("small"))
+    of_each = {name: fingerprint(weights, config_of["small"], name) for name in ("f32", "bf16")}
+    assert info.fingerprint == of_each[precision]
+    assert of_each["bf16"] != of_each["f32"]
 
 
 def test_server_process_never_imports_torch(
