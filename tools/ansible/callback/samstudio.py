@@ -117,7 +117,7 @@ class CallbackModule(Default):  # type: ignore[misc]
         super().v2_runner_item_on_failed(result)
 
     def v2_runner_retry(self, result: Any) -> None:
-        self._clock.show(f"{result.task.get_name().strip()}, attempt {result.result['attempts'] + 1}")
+        """A task that waits is still one task: its clock goes on."""
 
     def v2_on_file_diff(self, result: Any) -> None:
         self._clock.clear()
