@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from samstudio.gpu.compatibility import TORCH_BUILDS
 
 ROOT = Path(__file__).parents[2]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
@@ -45,3 +46,10 @@ def test_compose_file_knows_every_setting_of_the_role() -> None:
     assert renamed - in_the_image == set(service["environment"]) - {"WORKERS"}
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
+
+
+def test_compose_takes_the_torch_that_the_roles_would_take() -> None:
+    index = read(ROOT / "roles" / "preflight" / "defaults" / "main.yml")["preflight_torch_index"]
+    for file, build in {"compose.yaml": "cpu", "compose.gpu.yaml": TORCH_BUILDS[0].index}.items():
+        service = read(ROOT / "backend" / file)["services"]["sam2-backend"]
+        assert service["build"]["args"]["TORCH_INDEX_URL"] == f"${{TORCH_INDEX_URL-{index}/{build}}}"
