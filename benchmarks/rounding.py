@@ -1,24 +1,29 @@
-"""What an encoder in half precision does to the masks: ours in PyTorch against fp32, whole masks and sure pixels.
+"""What an encoder in half precision or int8 does to the masks: ours against fp32, whole masks and sure pixels.
 
     python benchmarks/rounding.py --configs configs/sam2.1/sam2.1_hiera_t.yaml
+    python benchmarks/rounding.py --precision int8
 
-PyTorch computes bfloat16 on any CPU, slowly; OpenVINO only where the CPU does. With random weights, as here without
-`--checkpoint`, logits are near zero all over the image, which is the worst case. Prints a markdown table.
+PyTorch computes bfloat16 on any CPU, slowly; OpenVINO only where the CPU does, but int8 anywhere. With random weights,
+as here without `--checkpoint`, logits are near zero all over the image, the worst case. Prints a markdown table.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
 
 import serving  # noqa: F401 - lets `running` be found
 import torch
 from running import iou
+from sam2.modeling.sam2_base import SAM2Base
+from sam2_backend.engine import load_engine
 from sam2_backend.engine.build import build_model
 from sam2_backend.engine.cuda import TorchEngine
 from sam2_backend.engine.reference import ReferenceEngine
 from sam2_backend.engine.select import config_path
 from sam2_backend.engine.selfcheck import cases, confident_iou, drawn_image
+from sam2_backend.engine.tokens import TokenEngine
 
 OFFICIAL = [f"configs/sam2.1/sam2.1_hiera_{size}.yaml" for size in ("t", "s", "b+", "l")]
 WANTED = 0.995
@@ -28,20 +33,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--configs", nargs="+", default=OFFICIAL)
     parser.add_argument("--checkpoint", type=Path, help="of the one config; without it the weights are random")
-    parser.add_argument("--precision", default="bf16", choices=["bf16", "f16"])
+    parser.add_argument("--precision", default="bf16", choices=["bf16", "f16", "int8"])
     asked = parser.parse_args()
     print(f"| model | masks | lowest IoU | under {WANTED} | lowest IoU of sure pixels |\n|---|---|---|---|---|")
     for config in asked.configs:
         torch.manual_seed(0)
         model = build_model(config_path(config), asked.checkpoint)
-        whole, sure = compare(
-            ReferenceEngine(model), TorchEngine(model, torch.device("cpu"), precision=asked.precision)
-        )
+        whole, sure = compare(ReferenceEngine(model), rounding(model, config, asked.precision))
         low = sum(value < WANTED for value in whole)
         print(f"| {Path(config).stem} | {len(whole)} | {min(whole):.4f} | {low} | {min(sure):.4f} |", flush=True)
 
 
-def compare(reference: ReferenceEngine, engine: TorchEngine) -> tuple[list[float], list[float]]:
+def rounding(model: SAM2Base, config: str, precision: str) -> TokenEngine:
+    if precision != "int8":
+        return TorchEngine(model, torch.device("cpu"), precision=precision)
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = Path(folder) / "model.pt"
+        torch.save({"model": model.state_dict()}, checkpoint)
+        engine = load_engine(config, checkpoint, device="cpu", precision=precision, cache_dir=Path(folder))
+        assert isinstance(engine, TokenEngine)
+        return engine
+
+
+def compare(reference: ReferenceEngine, engine: TokenEngine) -> tuple[list[float], list[float]]:
     """IoU of all masks of every kind of prompt: of the whole masks, and of the pixels that are not near an outline."""
     image = drawn_image()
     exact, rounded = reference.encode(image), engine.encode(image)

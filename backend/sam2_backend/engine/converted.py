@@ -1,8 +1,8 @@
 """The converted model on disk: made once in a process of its own, verified at every start, redone if damaged.
 
-A folder per model under `CACHE/openvino/KEY`, where KEY covers the weights, the config, the OpenVINO version and
-`ARITHMETIC`. It appears by a rename, so it is whole or not there. Compiled blobs are not kept: they save 0.2 s (tiny)
-to 1 s (large) of a start for as much disk again, and nothing can verify them.
+A folder per model under `CACHE/openvino/KEY`, where KEY covers the weights, the config, the OpenVINO version,
+`ARITHMETIC` and int8. It appears by a rename, so it is whole or not there. Compiled blobs are not kept: they save 0.2 s
+(tiny) to 1 s (large) of a start for as much disk again, and nothing can verify them.
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ MANIFEST = "manifest.json"
 log = logging.getLogger(__name__)
 
 
-def ensure(config: Path, checkpoint: Path, weights: str, cache: Path) -> Path:
+def ensure(config: Path, checkpoint: Path, weights: str, cache: Path, *, int8: bool = False) -> Path:
     """The folder of the converted model, converting it first if needed. weights: the checkpoint's sha256.
 
-    Raises what `build.build_model` raises, and EngineError if the conversion dies or the disk is full.
+    int8: its encoder is quantized (`quantize.py`).
+
+    Raises what `build.build_model` and `quantize` raise, and EngineError if the conversion dies or the disk is full.
     """
-    key = hashlib.sha256(
-        "\n".join([str(ARITHMETIC), metadata.version("openvino"), weights, file_sha256(config)]).encode()
-    ).hexdigest()[:24]
+    parts = [str(ARITHMETIC), metadata.version("openvino"), weights, file_sha256(config), *(["int8"] if int8 else [])]
+    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
     folder = cache / "openvino" / key
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +49,7 @@ def ensure(config: Path, checkpoint: Path, weights: str, cache: Path) -> Path:
             if folder.exists():
                 log.warning("the converted model in %s is damaged; converting again", folder)
                 shutil.rmtree(folder)
-            _convert_into(folder, config, checkpoint)
+            _convert_into(folder, config, checkpoint, int8)
     except OSError as error:
         raise EngineError(
             f"cannot keep the converted model in {cache}: {error.strerror}; set another CACHE_DIR"
@@ -64,22 +65,23 @@ def _is_whole(folder: Path) -> bool:
         return False
 
 
-def _convert_into(folder: Path, config: Path, checkpoint: Path) -> None:
+def _convert_into(folder: Path, config: Path, checkpoint: Path, int8: bool) -> None:
     for remains in folder.parent.glob(f".{folder.name}.*"):  # of a conversion that was killed
         shutil.rmtree(remains)
     log.info("converting %s for OpenVINO (once; half a minute for tiny, minutes for large)", checkpoint.name)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
         made = Path(temporary) / "model"
         made.mkdir()
-        _run_conversion(config, checkpoint, made)
+        _run_conversion(config, checkpoint, made, int8)
         manifest = {path.name: file_sha256(path) for path in sorted(made.iterdir())}
         (made / MANIFEST).write_text(json.dumps(manifest, indent=1))
         made.rename(folder)
 
 
-def _run_conversion(config: Path, checkpoint: Path, folder: Path) -> None:
+def _run_conversion(config: Path, checkpoint: Path, folder: Path, int8: bool) -> None:
     """In another process: PyTorch and its memory never enter the one that serves."""
     command = [sys.executable, "-m", "sam2_backend.engine.convert", str(config), str(checkpoint), str(folder)]
+    command += ["int8"] if int8 else []
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode == 0:

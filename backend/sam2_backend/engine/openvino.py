@@ -1,4 +1,4 @@
-"""The CPU engine: OpenVINO graphs (`ir.py`), the encoder in bfloat16 where the CPU multiplies it, all else in float32.
+"""The CPU engine: OpenVINO graphs (`ir.py`), the encoder in bfloat16 or int8 if asked to, all else in float32.
 
 Nothing here imports PyTorch: a start from converted graphs saves its seconds and its memory.
 """
@@ -42,7 +42,8 @@ class Embedded:
 
 
 class OpenVinoEngine(TokenEngine):
-    """folder: what `ir.convert` wrote. precision: of the encoder, `bf16` or `f32`; the decoder computes in float32.
+    """folder: what `ir.convert` wrote. precision: of the encoder, `bf16`, `f32`, or `int8` if it was quantized
+    (`quantize.py`); the decoder computes in float32.
 
     threads: 0 lets OpenVINO take every core.
     """
@@ -69,7 +70,7 @@ class OpenVinoEngine(TokenEngine):
             core.compile_model(
                 core.read_model(folder / f"{graph}.xml"),
                 "CPU",
-                options | {"INFERENCE_PRECISION_HINT": precision if graph == "encoder" else "f32"},
+                options | {"INFERENCE_PRECISION_HINT": "bf16" if (graph, precision) == ("encoder", "bf16") else "f32"},
             )
             for graph in GRAPHS
         )

@@ -37,7 +37,8 @@ def load_engine(
     """The engine for this host, checked against fp32 of the same weights.
 
     config: a name as SAM 2 gives it (`configs/sam2.1/sam2.1_hiera_t.yaml`) or a file. device: `auto`, `cpu`, `cuda` or
-    `cuda:N`. precision: of the encoder, `auto`, `bf16`, `f16` (CUDA) or `f32`. threads: of the CPU engine, 0 for all.
+    `cuda:N`. precision: of the encoder, `auto`, `bf16`, `f16` (CUDA), `int8` (CPU) or `f32`. threads: of the CPU
+    engine, 0 for all.
 
     Raises an EngineError (`errors.py`) whose message says what was found, what was expected and what to do.
     """
@@ -75,15 +76,17 @@ def config_path(config: str | Path) -> Path:
 def _load_openvino(config: Path, checkpoint: Path, precision: str, threads: int, cache: Path) -> Engine:
     from sam2_backend.engine.openvino import OpenVinoEngine
 
-    if precision not in ("auto", "bf16", "f32"):
-        raise DeviceUnavailable(f"PRECISION={precision} is not served on a CPU; expected auto, bf16 or f32")
+    if precision not in ("auto", "bf16", "f32", "int8"):
+        raise DeviceUnavailable(f"PRECISION={precision} is not served on a CPU; expected auto, bf16, f32 or int8")
+    if precision == "int8" and not _cpu_has("avx512_vnni", "avx_vnni", "amx_int8"):
+        log.warning("PRECISION=int8, but this CPU has no VNNI: f32 is faster on it")
     if precision == "bf16" and not cpu_multiplies_bf16():
         raise DeviceUnavailable(
             "PRECISION=bf16, but this CPU does not multiply bfloat16 (/proc/cpuinfo has neither avx512_bf16 nor"
             " amx_bf16), so that OpenVINO would compute in float32; expected auto or f32"
         )
     weights = file_sha256(checkpoint)
-    folder = ensure(config, checkpoint, weights, cache)
+    folder = ensure(config, checkpoint, weights, cache, int8=precision == "int8")
     golden = Golden.load(folder / "golden.npz")
     choices = [precision]
     if precision == "auto":
@@ -110,11 +113,16 @@ def _load_openvino(config: Path, checkpoint: Path, precision: str, threads: int,
 
 
 def cpu_multiplies_bf16() -> bool:
+    return _cpu_has("avx512_bf16", "amx_bf16")
+
+
+def _cpu_has(*extensions: str) -> bool:
+    """Whether the CPU has one of these."""
     try:
         flags = Path("/proc/cpuinfo").read_text()
     except OSError:
         return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
+    return any(extension in flags for extension in extensions)
 
 
 def _gpu_device_files() -> bool:

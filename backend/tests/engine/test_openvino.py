@@ -310,7 +310,7 @@ def test_unknown_config(make_checkpoint: Callable[[str], Path], tmp_path: Path) 
         ("cuda", "auto", r"DEVICE=cuda, but PyTorch .* \(built .*\) finds no GPU"),
         ("cuda:3", "auto", "DEVICE=cuda:3, but PyTorch"),
         ("tpu", "auto", "DEVICE=tpu is not known"),
-        ("cpu", "int8", "PRECISION=int8 is not served on a CPU"),
+        ("cpu", "f16", "PRECISION=f16 is not served on a CPU"),
     ],
 )
 def test_devices_that_are_not_there(
