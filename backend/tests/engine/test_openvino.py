@@ -252,7 +252,7 @@ def test_damaged_cache_is_made_again(
         (folder / MANIFEST).write_text("{")
     converted = []
 
-    def copy_instead(config: Path, checkpoint: Path, made: Path) -> None:
+    def copy_instead(config: Path, checkpoint: Path, made: Path, int8: bool) -> None:
         converted.append(checkpoint)
         for path in (cache / "openvino" / folder.name).iterdir():
             if path.name != MANIFEST:
