@@ -1,4 +1,4 @@
-"""Addresses that work: URLs mended or refused with a reason, and which URL each party must use for each other.
+"""Addresses that work: URLs mended, or refused with a reason.
 
 Standard library only: Ansible's own Python imports this. Nothing here connects; the doctor does.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
-from enum import Enum
 from urllib.parse import urlsplit
 
 LOCALHOST = ("localhost", "127.0.0.1", "::1", "0.0.0.0", "::")  # noqa: S104 - names to recognise
@@ -92,90 +91,3 @@ def _bracketed(text: str) -> str:
     except ValueError:
         return text
     return f"[{text}]"
-
-
-class Runs(Enum):
-    """Where a party runs, as the others see it."""
-
-    CONTAINER = "container"  # on the shared container network
-    HOST = "host"  # a process on the container host
-    ELSEWHERE = "elsewhere"  # another machine
-    TUNNEL = "tunnel"  # reached through a public tunnel
-
-
-@dataclass(frozen=True)
-class Party:
-    """A program or person that others connect to.
-
-    Attributes:
-        name: DNS name on the container network (containers), or a name or address that others resolve.
-        port: where it listens.
-        published: the address and port at which a container is published on the host, when it is.
-        public_url: the tunnel's, or a reverse proxy's, URL.
-    """
-
-    runs: Runs
-    name: str
-    port: int
-    published: tuple[str, int] | None = None
-    public_url: str = ""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The URL to use, or none, and why."""
-
-    url: str
-    why: str
-
-
-def url_for(target: Party, seen_from: Runs, *, gateway: str = "", host_address: str = "") -> Answer:
-    """Which URL one party must use for another.
-
-    Args:
-        target: whom to reach.
-        seen_from: where the caller runs.
-        gateway: the container network's gateway, which is the host as containers see it.
-        host_address: an address of the container host that other machines reach.
-    """
-    if target.public_url:
-        return Answer(normalise(target.public_url, keep_path=True).url, "its public URL works from everywhere")
-    if seen_from is Runs.CONTAINER and target.runs is Runs.CONTAINER:
-        return Answer(_http(target.name, target.port), "both are on the container network, where names resolve")
-    if target.runs is Runs.TUNNEL:
-        return Answer("", "a tunnel has a public URL only; start it first: samstudio tunnel")
-    if target.runs is Runs.ELSEWHERE:
-        if Address("http", target.name, target.port).is_loopback:
-            return Answer("", f"{target.name} means the caller itself; name the other machine")
-        return Answer(_http(target.name, target.port), "another machine, by its own name or address")
-    if target.runs is Runs.HOST:
-        return _to_host(target.port, seen_from, gateway, host_address)
-    return _to_published(target, seen_from, gateway, host_address)
-
-
-def _to_host(port: int, seen_from: Runs, gateway: str, host_address: str) -> Answer:
-    if seen_from is Runs.HOST:
-        return Answer(_http("127.0.0.1", port), "both are on the host")
-    if seen_from is Runs.CONTAINER:
-        if not gateway:
-            return Answer("", "a container reaches the host at its network's gateway; give that address")
-        return Answer(_http(gateway, port), "localhost inside a container is the container; the gateway is the host")
-    if not host_address:
-        return Answer("", "another machine needs the host's own address; give it")
-    return Answer(_http(host_address, port), "another machine uses the host's own address")
-
-
-def _to_published(target: Party, seen_from: Runs, gateway: str, host_address: str) -> Answer:
-    if target.published is None:
-        return Answer("", f"{target.name} publishes no port; only its container network reaches it")
-    address, port = target.published
-    everywhere = address in ("", "0.0.0.0", "::")  # noqa: S104
-    if seen_from is Runs.HOST:
-        return Answer(_http("127.0.0.1" if everywhere else address, port), "published on the host")
-    if not everywhere and Address("http", address, port).is_loopback:
-        return Answer("", f"{target.name} is published on {address} only; publish it on an address the caller reaches")
-    return _to_host(port, seen_from, gateway, host_address if everywhere else address)
-
-
-def _http(host: str, port: int) -> str:
-    return Address("http", host.strip("[]"), port).url

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from samstudio.config import Deployment
+from samstudio.deployment import Deployment
 from samstudio.errors import SamstudioError
 
 #: the proxy in HAProxy's configuration that holds the backends

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from samstudio import __version__
-from samstudio.commands import backends, bundle, connect, playbooks, secrets, watch
-from samstudio.config import CONFIG_DIR_VARIABLE, DEFAULT_CONFIG_DIR
+from samstudio.commands import bundle, connect, fleet, playbooks, secrets, watch
+from samstudio.deployment import CONFIG_DIR_VARIABLE, DEFAULT_CONFIG_DIR
 from samstudio.doctor.cli import doctor
 from samstudio.tunnel.cli import app as tunnel
 
@@ -20,7 +20,7 @@ app.add_typer(secrets.secrets_app, name="secrets")
 app.add_typer(secrets.token_app, name="token")
 app.add_typer(connect.samples_app, name="samples")
 app.add_typer(connect.ssrf_app, name="ssrf")
-app.add_typer(backends.app, name="backends")
+app.add_typer(fleet.app, name="backends")
 app.command()(connect.register)
 app.command()(connect.click)
 app.command()(watch.status)

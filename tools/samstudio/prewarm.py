@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from samstudio.backend import Backend
+from samstudio.backend_client import Backend
 from samstudio.labelstudio import LabelStudio, projects
 
 #: A batch is one request; Label Studio's tasks are small.

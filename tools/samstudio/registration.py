@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
-from samstudio import configs
-from samstudio.config import Deployment
+from samstudio import labeling_configs
+from samstudio.deployment import Deployment
 from samstudio.errors import SamstudioError
 from samstudio.labelstudio import LabelStudio, label_config, ml_backends, projects, storage
 
@@ -85,7 +85,7 @@ def _projects(
     found = projects.by_title(studio, title)
     if found is None:
         outcome.did.append(f"created project {title!r}")
-        found = None if check else projects.create(studio, title, configs.read(request.config_name))
+        found = None if check else projects.create(studio, title, labeling_configs.read(request.config_name))
     return [found]
 
 
@@ -113,7 +113,7 @@ def _one(
 
 def _check_config(studio: LabelStudio, project: Any, request: Request, outcome: _Outcome, *, check: bool) -> None:
     """A config that works is left alone. One that does not is replaced only when that was asked for."""
-    wanted = configs.read(request.config_name)
+    wanted = labeling_configs.read(request.config_name)
     if request.set_config:
         if (project.label_config or "").strip() != wanted.strip():
             outcome.did.append(f"project {project.id}: set the labeling config {request.config_name}")

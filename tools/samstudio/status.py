@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 import samstudio
-from samstudio import backend, balancer
-from samstudio.config import Deployment
+from samstudio import backend_client, balancer
+from samstudio.deployment import Deployment
 from samstudio.errors import SamstudioError
 from samstudio.labelstudio import LabelStudio, api_errors, http_client, ml_backends, projects
 
@@ -75,5 +75,5 @@ def _projects(connect: Callable[[], LabelStudio], deployment: Deployment) -> lis
 
 def _backend(deployment: Deployment, password: Callable[[], str]) -> dict[str, Any]:
     settings = deployment.backend
-    with backend.connect(settings.url, settings.basic_auth_user, password()) as connection:
+    with backend_client.connect(settings.url, settings.basic_auth_user, password()) as connection:
         return {"url": settings.url, "internal_url": settings.internal_url, **connection.status()}

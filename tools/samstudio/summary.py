@@ -26,7 +26,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from samstudio.config import Deployment
+from samstudio.deployment import Deployment
 from samstudio.errors import SamstudioError
 from samstudio.secret_store import ADMIN_PASSWORD
 
@@ -41,7 +41,7 @@ def compose(
     Args:
         version: Label Studio's.
         status: the backend's GET /status.
-        verified: what `samstudio.click.click_samples` returned.
+        verified: what `samstudio.verification.click_samples` returned.
     """
     url, number = deployment.label_studio.public_url or deployment.label_studio.url, verified["project"]
     return {

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from samstudio.addresses import Party, Runs, normalise, url_for
+from samstudio.addresses import normalise
 
 
 @pytest.mark.parametrize(
@@ -59,30 +59,3 @@ def test_any_address_survives(ip: object, port: int) -> None:
     address = normalise(typed)
     assert (address.host, address.port) == (text, port)
     assert normalise(address.url) == address.__class__(address.scheme, text, port)
-
-
-BACKEND = Party(Runs.CONTAINER, "sam2-backend", 9090)
-
-
-@pytest.mark.parametrize(
-    ("target", "seen_from", "url", "why"),
-    [
-        (BACKEND, Runs.CONTAINER, "http://sam2-backend:9090", "names resolve"),
-        (BACKEND, Runs.HOST, "", "publishes no port"),
-        (Party(Runs.CONTAINER, "ls", 8080, ("127.0.0.1", 8080)), Runs.HOST, "http://127.0.0.1:8080", "published"),
-        (Party(Runs.CONTAINER, "ls", 8080, ("127.0.0.1", 8080)), Runs.ELSEWHERE, "", "publish it on an address"),
-        (Party(Runs.CONTAINER, "ls", 8080, ("0.0.0.0", 80)), Runs.ELSEWHERE, "http://192.0.2.7", "host's own"),
-        (Party(Runs.CONTAINER, "ls", 8080, ("192.0.2.9", 81)), Runs.ELSEWHERE, "http://192.0.2.9:81", "host's own"),
-        (Party(Runs.HOST, "x", 8080), Runs.CONTAINER, "http://172.30.9.1:8080", "localhost inside a container"),
-        (Party(Runs.HOST, "x", 8080), Runs.HOST, "http://127.0.0.1:8080", "both"),
-        (Party(Runs.ELSEWHERE, "localhost", 9090), Runs.CONTAINER, "", "the caller itself"),
-        (Party(Runs.ELSEWHERE, "gpu1.example.com", 9090), Runs.HOST, "http://gpu1.example.com:9090", "another machine"),
-        (Party(Runs.ELSEWHERE, "2001:db8::5", 9090), Runs.HOST, "http://[2001:db8::5]:9090", "another machine"),
-        (Party(Runs.TUNNEL, "", 0), Runs.ELSEWHERE, "", "start it first"),
-        (Party(Runs.TUNNEL, "", 0, None, "https://x.example.com/"), Runs.ELSEWHERE, "https://x.example.com", "public"),
-    ],
-)
-def test_each_party_gets_the_url_that_works_from_its_side(target: Party, seen_from: Runs, url: str, why: str) -> None:
-    answer = url_for(target, seen_from, gateway="172.30.9.1", host_address="192.0.2.7")
-    assert answer.url == url
-    assert why in answer.why

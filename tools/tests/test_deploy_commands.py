@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from rich.console import Console
-from samstudio import configs, samples, summary
+from samstudio import labeling_configs, samples, summary
 from samstudio.labelstudio import LabelStudio, connect, ml_backends, projects, tokens
 from samstudio.labelstudio.session import sign_in
 from samstudio.secret_store import API_TOKEN, SecretStore
@@ -235,7 +235,7 @@ def test_a_legacy_token_serves_as_well(
 def test_all_projects_are_connected_and_their_configs_left_alone(
     ready: Path, server: RunningLabelStudio, studio: LabelStudio, backend: StandIn
 ) -> None:
-    config = configs.read("tutorial")
+    config = labeling_configs.read("tutorial")
     number = int(projects.create(studio, "another", config).id or 0)
     result = run(ready, "register", "--all")
     assert {project["ml_backend"]["state"] for project in result["projects"]} == {"CO"}

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 from samstudio import samples
-from samstudio.click import decoded, interactive, keypoint
 from samstudio.labelstudio import connect, label_config, ml_backends, projects
 from samstudio.labelstudio.session import sign_in
 from samstudio.labelstudio.tokens import obtain
+from samstudio.verification import decoded, interactive, keypoint
 
 from tools.tests import backend, label_studio
 

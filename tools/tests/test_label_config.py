@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from samstudio import click, configs
+from samstudio import labeling_configs, verification
 from samstudio.labelstudio import LabelStudioError
 from samstudio.labelstudio.label_config import missing, parse
 
@@ -10,10 +10,10 @@ BRUSH = '<BrushLabels name="b" toName="img"><Label value="cell"/></BrushLabels>'
 POINT = '<KeyPointLabels name="k" toName="img" smart="true"><Label value="cell"/></KeyPointLabels>'
 
 
-@pytest.mark.parametrize("name", configs.NAMES)
+@pytest.mark.parametrize("name", labeling_configs.NAMES)
 def test_our_own_configs_lack_nothing(name: str) -> None:
-    assert missing(configs.read(name)) == []
-    config = parse(configs.read(name))
+    assert missing(labeling_configs.read(name)) == []
+    config = parse(labeling_configs.read(name))
     assert config.data_key == "image"
     assert config.outputs[0].tag in ("Brush", "BrushLabels")
 
@@ -34,14 +34,14 @@ def test_what_is_missing_is_named(xml: str, says: str) -> None:
 
 
 def test_a_click_is_what_the_editor_sends() -> None:
-    shared = click.keypoint(parse(configs.read("quick_start")), (512, 384), (1024, 768))
+    shared = verification.keypoint(parse(labeling_configs.read("quick_start")), (512, 384), (1024, 768))
     assert [(item["type"], item["from_name"]) for item in shared] == [("keypoint", "point"), ("labels", "label")]
     assert shared[0]["id"] == shared[1]["id"]
-    (own,) = click.keypoint(parse(f"<View>{IMAGE}{POINT}{BRUSH}</View>"), (512, 384), (1024, 768))
+    (own,) = verification.keypoint(parse(f"<View>{IMAGE}{POINT}{BRUSH}</View>"), (512, 384), (1024, 768))
     assert own["value"] == {"x": 50.0, "y": 50.0, "width": 0.26, "labels": ["cell"], "keypointlabels": ["cell"]}
 
 
 def test_without_a_smart_key_point_there_is_no_click() -> None:
     with pytest.raises(LabelStudioError) as raised:
-        click.keypoint(parse(f"<View>{IMAGE}{BRUSH}</View>"), (0, 0), (1, 1))
+        verification.keypoint(parse(f"<View>{IMAGE}{BRUSH}</View>"), (0, 0), (1, 1))
     assert raised.value.link == "label-config"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from samstudio import ssrf
-from samstudio.labelstudio import guard
+from samstudio.labelstudio import deployed_guard
 
 from tools.tests import label_studio
 
@@ -83,7 +83,7 @@ def test_a_difference_is_named_and_spelling_is_none() -> None:
 
 @pytest.mark.integration
 def test_the_known_list_is_the_deployed_one() -> None:
-    deployed = guard.read(python=label_studio.python())
+    deployed = deployed_guard.read(python=label_studio.python())
     assert deployed.default is not None
     assert deployed.version == ssrf.KNOWN_VERSION
     assert deployed.default == ssrf.KNOWN
@@ -91,14 +91,14 @@ def test_the_known_list_is_the_deployed_one() -> None:
 
 def test_the_report_says_what_is_refused_and_what_to_set() -> None:
     deployed = ssrf.DeployedGuard("1.23.2", ssrf.KNOWN, {})
-    report = guard.report(deployed, ["172.30.9.20"])
+    report = deployed_guard.report(deployed, ["172.30.9.20"])
     assert report["addresses"] == [{"address": "172.30.9.20", "blocked_by": ["172.16.0.0/12"]}]
     mended = ssrf.DeployedGuard("1.23.2", ssrf.KNOWN, report["wanted"])
-    assert guard.report(mended, ["172.30.9.20"])["addresses"][0]["blocked_by"] == []
-    assert guard.report(mended, ["172.30.9.20"])["narrow"]
-    assert not guard.report(mended, ["172.30.9.21"])["narrow"]
+    assert deployed_guard.report(mended, ["172.30.9.20"])["addresses"][0]["blocked_by"] == []
+    assert deployed_guard.report(mended, ["172.30.9.20"])["narrow"]
+    assert not deployed_guard.report(mended, ["172.30.9.21"])["narrow"]
     broad = ssrf.DeployedGuard("1.23.2", ssrf.KNOWN, ssrf.broad_environment())
-    assert not guard.report(broad, ["172.30.9.20"])["narrow"]
+    assert not deployed_guard.report(broad, ["172.30.9.20"])["narrow"]
 
 
 def test_ansibles_own_python_needs_nothing_else(tmp_path: Path) -> None:

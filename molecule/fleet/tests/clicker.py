@@ -12,13 +12,13 @@ import sys
 import time
 from pathlib import Path
 
-from samstudio import config, samples
-from samstudio.click import decoded, interactive, keypoint
+from samstudio import deployment, samples
 from samstudio.errors import SamstudioError
 from samstudio.labelstudio import connect, label_config, ml_backends, projects
 from samstudio.secret_store import API_TOKEN, SecretStore
+from samstudio.verification import decoded, interactive, keypoint
 
-found = config.load()
+found = deployment.load()
 studio = connect(found.label_studio.url, SecretStore(found.secrets_dir).read(API_TOKEN))
 project = projects.number_of(studio, found.project.title)
 labels = label_config.parse(projects.by_id(studio, project).label_config or "")

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import sys
 
-from samstudio import config
+from samstudio import deployment
 from samstudio.labelstudio import connect, projects
 from samstudio.secret_store import API_TOKEN, SecretStore
 
-found = config.load()
+found = deployment.load()
 with connect(found.label_studio.url, SecretStore(found.secrets_dir).read(API_TOKEN)) as studio:
     project = projects.number_of(studio, found.project.title)
     first = next(task for task in projects.tasks(studio, project) if "sample-1" in json.dumps(task["data"]))

@@ -10,7 +10,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from ansible.errors import AnsibleFilterError
-from samstudio import addresses, ssrf
+from samstudio import ssrf
 
 
 def _listed(value: str | Iterable[str]) -> list[str]:
@@ -25,30 +25,8 @@ def banned_subnets(allowed: str | Iterable[str], banned: Iterable[str] | None = 
         raise AnsibleFilterError(f"samstudio_banned_subnets: {error}") from error
 
 
-def ssrf_environment(
-    allowed: str | Iterable[str], banned: Iterable[str] | None = None, broad: bool = False
-) -> dict[str, str]:
-    """The environment variables of Label Studio that let it reach the backends in `allowed`."""
-    if broad:
-        return ssrf.broad_environment()
-    try:
-        return ssrf.narrow_environment(ssrf.KNOWN if banned is None else list(banned), _listed(allowed))
-    except ValueError as error:
-        raise AnsibleFilterError(f"samstudio_ssrf_environment: {error}") from error
-
-
-def url(text: str, default_port: int | None = None) -> str:
-    """A URL mended: scheme added, path and query dropped."""
-    try:
-        return addresses.normalise(text, default_port=default_port).url
-    except ValueError as error:
-        raise AnsibleFilterError(f"samstudio_url: {error}") from error
-
-
 class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
             "samstudio_banned_subnets": banned_subnets,
-            "samstudio_ssrf_environment": ssrf_environment,
-            "samstudio_url": url,
         }

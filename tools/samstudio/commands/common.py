@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from samstudio import addresses
-from samstudio import config as configuration
-from samstudio.config import Deployment
+from samstudio import deployment as deployments
+from samstudio.deployment import Deployment
 from samstudio.errors import SamstudioError
 from samstudio.labelstudio import LabelStudio, connect
 from samstudio.secret_store import API_TOKEN, BACKEND_PASSWORD, SecretStore
@@ -50,7 +50,7 @@ HINTS = {
 }
 
 
-def deployment(
+def deployment_of(
     context: typer.Context,
     *,
     label_studio_url: str = "",
@@ -63,7 +63,7 @@ def deployment(
     Raises:
         SamstudioError: `deployment.yml` or a URL cannot be used.
     """
-    found = configuration.load(context.obj)
+    found = deployments.load(context.obj)
     if label_studio_url:
         url = mended(label_studio_url, "--label-studio-url", 8080, keep_path=True)
         own = found.described and url == found.label_studio.url

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from samstudio import configs, ssrf
+from samstudio import labeling_configs, ssrf
 from samstudio.commands.common import (
     AsJson,
     BackendUrl,
@@ -22,10 +22,10 @@ from samstudio.commands.common import (
     TokenFile,
     api_token,
     backend_password,
-    deployment,
+    deployment_of,
     studio,
 )
-from samstudio.config import Deployment
+from samstudio.deployment import Deployment
 from samstudio.errors import SamstudioError
 from samstudio.labelstudio import LabelStudio
 from samstudio.output import emit, err, failures, out
@@ -56,7 +56,7 @@ def samples_draw(
     with failures(as_json=as_json):
         from samstudio import samples
 
-        target = folder or deployment(context).images.host_root / samples.FOLDER
+        target = folder or deployment_of(context).images.host_root / samples.FOLDER
         try:
             written = samples.draw(target, check=check)
         except OSError as error:
@@ -73,7 +73,9 @@ def register(
     project: ProjectId = None,
     every: Annotated[bool, typer.Option("--all", help="Connect the backend to every project.")] = False,
     title: Annotated[str, typer.Option("--title", help="Title of the project to create or adopt.")] = "",
-    config_name: Annotated[str, typer.Option(help="Labeling config: " + " or ".join(configs.NAMES))] = configs.NAMES[0],
+    config_name: Annotated[
+        str, typer.Option(help="Labeling config: " + " or ".join(labeling_configs.NAMES))
+    ] = labeling_configs.DEFAULT,
     set_config: Annotated[bool, typer.Option("--set-config", help="Replace the project's labeling config.")] = False,
     images: Annotated[
         list[str] | None,
@@ -95,11 +97,13 @@ def register(
     with failures(as_json=as_json):
         from samstudio import registration
 
-        if config_name not in configs.NAMES:
-            raise SamstudioError("No such labeling config.", found=config_name, expected=" or ".join(configs.NAMES))
+        if config_name not in labeling_configs.NAMES:
+            raise SamstudioError(
+                "No such labeling config.", found=config_name, expected=" or ".join(labeling_configs.NAMES)
+            )
         if every and project is not None:
             raise SamstudioError("--all and --project exclude each other.", expected="one of them")
-        found = deployment(
+        found = deployment_of(
             context, label_studio_url=label_studio_url, backend_url=backend_url, backend_user=backend_user, title=title
         )
         request = registration.Request(
@@ -119,7 +123,7 @@ def _register_elsewhere(
     found: Deployment, request: Request, backend_url: str, token_file: Path | None, password_file: Path | None,
     check: bool, say: Callable[[str], None],
 ) -> dict[str, Any]:  # fmt: skip
-    from samstudio import elsewhere
+    from samstudio import existing_label_studio
     from samstudio.doctor import patient
 
     if not backend_url:
@@ -129,9 +133,9 @@ def _register_elsewhere(
         )  # fmt: skip
     described = patient.elsewhere(
         found, token=api_token(found, token_file), password=backend_password(found, password_file),
-        register=elsewhere.command(found, token_file, password_file), project=request.project,
+        register=existing_label_studio.command(found, token_file, password_file), project=request.project,
     )  # fmt: skip
-    return elsewhere.register(described, found, request, check=check, say=say)
+    return existing_label_studio.register(described, found, request, check=check, say=say)
 
 
 def _show_registration(result: dict[str, Any]) -> None:
@@ -164,13 +168,12 @@ def click(
 ) -> None:
     """Click every drawn object through Label Studio and measure the masks. Changes nothing."""
     with failures(as_json=as_json):
-        from samstudio import click as clicking
-        from samstudio import samples
+        from samstudio import samples, verification
         from samstudio.labelstudio import projects
 
-        found = deployment(context, label_studio_url=label_studio_url, backend_url=backend_url)
+        found = deployment_of(context, label_studio_url=label_studio_url, backend_url=backend_url)
         with studio(found, token_file) as connection:
-            result = clicking.click_samples(
+            result = verification.click_samples(
                 connection,
                 project=project or projects.number_of(connection, found.project.title),
                 folder=folder or found.images.host_root / samples.FOLDER,
@@ -184,11 +187,11 @@ def click(
 
 
 def _summarise(found: Deployment, connection: LabelStudio, result: dict[str, Any], file: Path) -> None:
-    from samstudio import backend, summary
+    from samstudio import backend_client, summary
     from samstudio.labelstudio import projects
 
     settings = found.backend
-    with backend.connect(settings.url, settings.basic_auth_user, backend_password(found)) as served:
+    with backend_client.connect(settings.url, settings.basic_auth_user, backend_password(found)) as served:
         status = served.status()
     title = projects.by_id(connection, result["project"]).title or ""
     composed = summary.compose(
@@ -217,12 +220,12 @@ def ssrf_show(
 ) -> None:
     """Read the banned list from the Label Studio that runs, and compare it with the known one."""
     with failures(as_json=as_json):
-        from samstudio.labelstudio import guard
+        from samstudio.labelstudio import deployed_guard
 
-        found = deployment(context)
-        deployed = guard.read(container=container or found.label_studio.container, python=python)
+        found = deployment_of(context)
+        deployed = deployed_guard.read(container=container or found.label_studio.container, python=python)
         allowed = address or [found.backend.address]
-        result = guard.report(deployed, allowed)
+        result = deployed_guard.report(deployed, allowed)
         emit(result, as_json=as_json, human=lambda: _show_guard(result))
 
 

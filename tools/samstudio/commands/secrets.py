@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from samstudio.commands.common import AsJson, Check, LabelStudioUrl, deployment
+from samstudio.commands.common import AsJson, Check, LabelStudioUrl, deployment_of
 from samstudio.labelstudio import tokens
 from samstudio.output import emit, failures, out
 from samstudio.secret_store import API_TOKEN, SecretStore
@@ -17,7 +17,7 @@ token_app = typer.Typer(no_args_is_help=True, help="The personal access token th
 def secrets_ensure(context: typer.Context, as_json: AsJson = False, check: Check = False) -> None:
     """Generate the secrets that are missing. Never touches one that is there."""
     with failures(as_json=as_json):
-        store = SecretStore(deployment(context).secrets_dir)
+        store = SecretStore(deployment_of(context).secrets_dir)
         made = store.ensure(check=check)
         result = {"changed": bool(made), "created": made, "folder": str(store.folder)}
         emit(result, as_json=as_json, human=lambda: out.print(f"{len(made)} generated in {store.folder}", *made))
@@ -43,7 +43,7 @@ def token_rotate(
 def token_verify(context: typer.Context, as_json: AsJson = False, label_studio_url: LabelStudioUrl = "") -> None:
     """Ask Label Studio whose token the stored one is."""
     with failures(as_json=as_json):
-        found = deployment(context, label_studio_url=label_studio_url)
+        found = deployment_of(context, label_studio_url=label_studio_url)
         verified = tokens.verify(found.label_studio.url, SecretStore(found.secrets_dir).read(API_TOKEN))
         result = {"changed": False, "kind": verified.kind, "email": verified.email}
         emit(result, as_json=as_json, human=lambda: out.print(f"a valid {verified.kind} token of {verified.email}"))
@@ -51,7 +51,7 @@ def token_verify(context: typer.Context, as_json: AsJson = False, label_studio_u
 
 def _ensure(context: typer.Context, as_json: bool, check: bool, label_studio_url: str, *, renew: bool) -> None:
     with failures(as_json=as_json):
-        found = deployment(context, label_studio_url=label_studio_url)
+        found = deployment_of(context, label_studio_url=label_studio_url)
         result = tokens.ensure(
             found.label_studio.url, found.label_studio.admin_email, SecretStore(found.secrets_dir),
             renew=renew, check=check,

@@ -18,7 +18,7 @@ from samstudio.commands.common import (
     PasswordFile,
     TokenFile,
     backend_password,
-    deployment,
+    deployment_of,
     mended,
     studio,
 )
@@ -30,7 +30,7 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     with failures(as_json=as_json):
         from samstudio import status as looking
 
-        found = deployment(context)
+        found = deployment_of(context)
         result = looking.collect(found, lambda: studio(found), lambda: backend_password(found))
         emit(result, as_json=as_json, human=lambda: _show_status(result))
         if not result["healthy"]:
@@ -106,17 +106,17 @@ def prewarm(
 ) -> None:
     """Have a project's images embedded ahead of the first click. Ctrl-C is safe; run again to go on watching."""
     with failures(as_json=as_json):
-        from samstudio import backend, balancer
+        from samstudio import backend_client, balancer
         from samstudio import prewarm as warming
 
-        found = deployment(context, label_studio_url=label_studio_url, backend_user=backend_user)
+        found = deployment_of(context, label_studio_url=label_studio_url, backend_user=backend_user)
         url = mended(backend_url, "--backend-url", 9090) if backend_url else found.backend.url
         user, password = found.backend.basic_auth_user, backend_password(found, password_file)
         with ExitStack() as stack:
             connection = stack.enter_context(studio(found, token_file))
-            served = stack.enter_context(backend.connect(url, user, password))
+            served = stack.enter_context(backend_client.connect(url, user, password))
             fleet = [] if backend_url else [
-                stack.enter_context(backend.connect(f"http://{server.address}", user, password))
+                stack.enter_context(backend_client.connect(f"http://{server.address}", user, password))
                 for server in balancer.of(found)
                 if server.state.startswith("UP")
             ]  # fmt: skip

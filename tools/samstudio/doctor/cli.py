@@ -9,14 +9,14 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from samstudio import config
+from samstudio import deployment
 from samstudio.commands.common import (
     AsJson,
     BackendUser,
     LabelStudioUrl,
     PasswordFile,
     TokenFile,
-    deployment,
+    deployment_of,
 )
 from samstudio.doctor.finding import Finding, Status
 from samstudio.errors import SamstudioError
@@ -54,21 +54,21 @@ def doctor(
     Changes nothing without --fix, except that one image may get embedded. Exit codes: 0 every link holds, 1 a link is
     broken, 2 wrong command line, 3 nothing could be looked at.
     """
-    from samstudio import elsewhere
+    from samstudio import existing_label_studio
     from samstudio.doctor import patient
     from samstudio.doctor.chain import examine, first_broken
     from samstudio.doctor.mend import mend
 
     try:
-        by_hand = bool(label_studio_url or backend_url) or not config.load(context.obj).described
-        found = deployment(
+        by_hand = bool(label_studio_url or backend_url) or not deployment.load(context.obj).described
+        found = deployment_of(
             context, label_studio_url=label_studio_url, backend_user=backend_user,
             backend_url=backend_url or ("http://127.0.0.1:9090" if by_hand else ""),
         )  # fmt: skip
         secrets = {"token": _secret(found, API_TOKEN, token_file),
                    "password": _secret(found, BACKEND_PASSWORD, password_file)}  # fmt: skip
         if by_hand:
-            command = elsewhere.command(found, token_file, password_file)
+            command = existing_label_studio.command(found, token_file, password_file)
             described = patient.elsewhere(
                 found, **secrets, register=command, project=project, tunnel_state=tunnel_state
             )  # fmt: skip
@@ -97,7 +97,7 @@ def doctor(
     raise typer.Exit(BROKEN if broken else 0)
 
 
-def _secret(found: config.Deployment, name: str, file: Path | None) -> str:
+def _secret(found: deployment.Deployment, name: str, file: Path | None) -> str:
     """A secret that may be missing: then the link that needs it says so. One that is there must be well kept."""
     store = SecretStore(file.parent if file else found.secrets_dir)
     name = file.name if file else name

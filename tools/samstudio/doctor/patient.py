@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from samstudio.config import Deployment
+from samstudio.deployment import Deployment
 from samstudio.doctor.finding import Finding
 from samstudio.doctor.processes import container_environment, environment_of_listener
 from samstudio.tunnel.state import DEFAULT_STATE

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from samstudio.addresses import Party, Runs, url_for
+from samstudio.addresses import Address
 from samstudio.doctor.cause import Cause
 from samstudio.doctor.causes.way import BACKEND_REFUSED, DROPPED, NAME_UNKNOWN
 
@@ -57,8 +57,8 @@ def reach(host: str, port: int, *, container: str = "") -> Reached:
 
 def url_from_elsewhere(port: int, towards: str) -> str:
     """The URL by which another machine or a container reaches a port of this one, "" when there is no way there."""
-    host = Party(Runs.HOST, "this machine", port)
-    return url_for(host, Runs.ELSEWHERE, host_address=_own_address(towards)).url
+    own = _own_address(towards)
+    return Address("http", own, port).url if own else ""
 
 
 def _own_address(towards: str) -> str:

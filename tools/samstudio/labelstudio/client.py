@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from samstudio.config import INTERNAL_CA, config_dir
+from samstudio.deployment import INTERNAL_CA, config_dir
 from samstudio.errors import SamstudioError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samstudio import configs
+from samstudio import labeling_configs
 from samstudio.errors import SamstudioError
 from samstudio.labelstudio.client import LabelStudio, api_errors
 
@@ -61,7 +61,7 @@ def create(studio: LabelStudio, title: str, label_config: str) -> Project:
     """
     with api_errors(f"create project {title!r}"):
         created = studio.sdk.projects.create(
-            title=title, label_config=label_config, expert_instruction=configs.instructions(),
+            title=title, label_config=label_config, expert_instruction=labeling_configs.instructions(),
             show_collab_predictions=True, evaluate_predictions_automatically=False,
         )  # fmt: skip
         return by_id(studio, _id(created))

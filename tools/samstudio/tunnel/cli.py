@@ -12,11 +12,11 @@ from typing import Annotated
 
 import typer
 
-from samstudio import config
+from samstudio import deployment as deployments
 from samstudio.output import emit, failures
 from samstudio.secret_store import API_TOKEN, BACKEND_PASSWORD, SecretStore
 from samstudio.tunnel.authtoken import take_authtoken
-from samstudio.tunnel.guard import require_basic_auth
+from samstudio.tunnel.basic_auth import require_basic_auth
 from samstudio.tunnel.install import install_agent
 from samstudio.tunnel.state import DEFAULT_STATE, read_state
 
@@ -56,11 +56,11 @@ def tunnel(
     if context.invoked_subcommand is not None:
         return
     from samstudio.tunnel.agent import Agent  # imports pyngrok, which only this command needs
+    from samstudio.tunnel.keeper import Keeper
     from samstudio.tunnel.register import registration
-    from samstudio.tunnel.watch import Watch
 
     with failures(), _ends_on_sigterm():
-        deployment = config.load(context.obj)
+        deployment = deployments.load(context.obj)
         authtoken = take_authtoken(authtoken_file or deployment.secrets_dir / AUTHTOKEN, os.environ)
         upstream = (backend or deployment.backend.url).rstrip("/")
         user = backend_user or deployment.backend.basic_auth_user
@@ -73,7 +73,7 @@ def tunnel(
             )
         require_basic_auth(upstream, user, password)
         with Agent(agent, authtoken, heard=lambda line: typer.echo(line, err=True)) as running:
-            watch = Watch(
+            watch = Keeper(
                 running,
                 upstream,
                 state_file=state_file,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from samstudio import configs
+from samstudio import labeling_configs
 from samstudio.labelstudio import LabelStudio, connect, ml_backends, projects
-from samstudio.tunnel.watch import Register
+from samstudio.tunnel.keeper import Register
 
 TITLE = "SAM2"
 
@@ -29,5 +29,7 @@ def registration(
 
 
 def _all(studio: LabelStudio, title: str) -> list[int]:
-    found = projects.all_projects(studio) or [projects.create(studio, title, configs.read(configs.NAMES[0]))]
+    found = projects.all_projects(studio) or [
+        projects.create(studio, title, labeling_configs.read(labeling_configs.DEFAULT))
+    ]
     return sorted(int(project.id or 0) for project in found)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from samstudio import configs
+from samstudio import labeling_configs
 from samstudio.doctor.patient import Patient
 from samstudio.labelstudio import LabelStudio, connect, ml_backends, projects
 from samstudio.labelstudio.session import sign_in
@@ -57,7 +57,7 @@ class Bench:
         server = self.studio.server
         trouble = self.backend.trouble
         trouble.label_studio_url, trouble.api_key = server.url, self.studio.token
-        made = projects.create(self.studio.connection, "Doctor", configs.read("quick_start"))
+        made = projects.create(self.studio.connection, "Doctor", labeling_configs.read("quick_start"))
         self.project = int(made.id or 0)
         self.patient = Patient(
             label_studio=server.url, backend=self.backend.url, wanted=self.backend.url, studio_internal=server.url,

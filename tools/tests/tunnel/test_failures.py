@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from samstudio.tunnel.agent import Agent
 from samstudio.tunnel.authtoken import VARIABLE, take_authtoken
+from samstudio.tunnel.basic_auth import require_basic_auth
 from samstudio.tunnel.failures import FAILURES, TunnelError
-from samstudio.tunnel.guard import require_basic_auth
 
 from .conftest import AUTHTOKEN, PASSWORD, USER, StartBackend
 

@@ -7,13 +7,13 @@ import signal
 from pathlib import Path
 
 import pytest
-from samstudio import configs
+from samstudio import labeling_configs
 from samstudio.labelstudio import connect, ml_backends, projects
 from samstudio.labelstudio.session import sign_in
 from samstudio.labelstudio.tokens import obtain
 from samstudio.tunnel.agent import Agent
+from samstudio.tunnel.keeper import Keeper
 from samstudio.tunnel.register import registration
-from samstudio.tunnel.watch import Watch
 
 from tools.tests.label_studio import RunningLabelStudio
 from tools.tests.stand_in_backend import PASSWORD, USER, StandIn
@@ -36,12 +36,12 @@ def test_label_studio_follows_the_tunnel(
     register = registration(server.url, token, USER, PASSWORD, only=None, title="Through a tunnel")
     said: list[str] = []
     with connect(server.url, token) as studio, Agent(stand_in_agent, AUTHTOKEN, heard=lambda line: None) as agent:
-        watch = Watch(agent, backend.url, state_file=tmp_path / "s.json", say=said.append, register=register)
+        watch = Keeper(agent, backend.url, state_file=tmp_path / "s.json", say=said.append, register=register)
         watch.open()
         project = projects.by_title(studio, "Through a tunnel")
         assert project is not None
         number = int(project.id or 0)
-        assert (project.label_config or "").strip() == configs.read(configs.NAMES[0]).strip()
+        assert (project.label_config or "").strip() == labeling_configs.read(labeling_configs.DEFAULT).strip()
         (record,) = ml_backends.records(studio, number)
         assert (record.url, record.state) == (agent.url(), ml_backends.CONNECTED)
         assert "POST /setup" in backend.behaviour.paths()

@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 from samstudio.errors import SamstudioError
 from samstudio.tunnel.agent import Agent
+from samstudio.tunnel.keeper import Keeper
 from samstudio.tunnel.state import TunnelState, read_state
-from samstudio.tunnel.watch import Watch
 
 from .conftest import AUTHTOKEN, PASSWORD, USER, Seen, StartBackend
 
@@ -66,7 +66,7 @@ def test_a_new_address_is_stored_and_registered_again(
     said: list[str] = []
     backend = start_backend()
     with Agent(stand_in_agent, AUTHTOKEN, heard=lambda line: None) as agent:
-        watch = Watch(agent, backend, state_file=state, say=said.append, label_studio="x", register=registrar)
+        watch = Keeper(agent, backend, state_file=state, say=said.append, label_studio="x", register=registrar)
         watch.open()
         first = opened_tunnel(state)
         assert first.url == registrar.urls[0]
@@ -88,7 +88,7 @@ def test_an_agent_that_dies_is_started_again(
 ) -> None:
     registrar, state = Registrar(), tmp_path / "tunnel.json"
     with Agent(stand_in_agent, AUTHTOKEN, heard=lambda line: None) as agent:
-        watch = Watch(agent, start_backend(), state_file=state, say=print, label_studio="x", register=registrar)
+        watch = Keeper(agent, start_backend(), state_file=state, say=print, label_studio="x", register=registrar)
         watch.open()
         os.kill(seen()["pid"], signal.SIGKILL)
         wait_until(lambda: agent.url() is None)
@@ -104,7 +104,7 @@ def test_a_label_studio_that_is_down_gets_the_address_later(
     said: list[str] = []
     registrar.failing = True
     with Agent(stand_in_agent, AUTHTOKEN, heard=lambda line: None) as agent:
-        watch = Watch(agent, start_backend(), state_file=state, say=said.append, label_studio="x", register=registrar)
+        watch = Keeper(agent, start_backend(), state_file=state, say=said.append, label_studio="x", register=registrar)
         watch.open()
         assert not opened_tunnel(state).registered
         assert "Label Studio does not answer." in said[-1]

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 import httpx
 from PIL import Image
 
-from samstudio.click import interactive, keypoint
 from samstudio.doctor.cause import recognise
 from samstudio.doctor.causes.picture import CLICK_EMPTY, CLICK_FAILED, IMAGE_FAILED, NO_TASK, SLOW
 from samstudio.doctor.causes.table import SAID_OF_A_CLICK, SAID_OF_AN_IMAGE
@@ -19,6 +18,7 @@ from samstudio.doctor.finding import Blame, Skip, Status
 from samstudio.doctor.patient import Examination
 from samstudio.doctor.processes import swallowing_proxy
 from samstudio.labelstudio import LabelStudioError, api_errors, http_client
+from samstudio.verification import interactive, keypoint
 
 #: A first image on a CPU takes seconds; a fetch that hangs takes longer.
 EMBED_SECONDS = 60

@@ -26,7 +26,7 @@ from samstudio.doctor.causes.studio import (
 from samstudio.doctor.causes.way import DROPPED, HTTPS_TO_HTTP
 from samstudio.doctor.finding import Blame, Skip, Status
 from samstudio.doctor.patient import Examination
-from samstudio.labelstudio import LabelStudioError, connect, guard, http_client
+from samstudio.labelstudio import LabelStudioError, connect, deployed_guard, http_client
 from samstudio.labelstudio.client import token_kind
 from samstudio.labelstudio.tokens import verify
 from samstudio.ssrf import DeployedGuard, blocking, resolved
@@ -159,7 +159,7 @@ def _addresses(x: Examination) -> list[str]:
 
 def _deployed_guard(x: Examination) -> DeployedGuard:
     if x.patient.studio_container:
-        return guard.read(container=x.patient.studio_container)
+        return deployed_guard.read(container=x.patient.studio_container)
     environment = x.studio_environment()
     if environment is None:
         raise Skip("Label Studio's settings cannot be seen from here; the ml-record link shows their effect")

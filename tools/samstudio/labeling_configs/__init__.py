@@ -6,6 +6,7 @@ from importlib.resources import files
 
 #: `quick_start` needs the fewest steps: one shared label, kept from click to click. `tutorial` is the widely known one.
 NAMES = ("quick_start", "tutorial")
+DEFAULT = NAMES[0]
 
 
 def read(name: str) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samstudio import samples
-from samstudio.backend import Backend
+from samstudio.backend_client import Backend
 from samstudio.labelstudio import LabelStudio, LabelStudioError, api_errors, label_config, ml_backends, projects
 
 RESERVED = "reserved network"

@@ -12,9 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from samstudio import click, registration, samples
+from samstudio import registration, samples, verification
 from samstudio.addresses import normalise
-from samstudio.config import BackendSettings, Deployment
+from samstudio.deployment import BackendSettings, Deployment
 from samstudio.doctor.cause import Cause, recognise
 from samstudio.doctor.causes.backend import BACKEND_AUTH_MISSING, BACKEND_AUTH_WRONG
 from samstudio.doctor.causes.table import SAID_BY_LABEL_STUDIO, SAID_OF_A_CLICK, SAID_OF_AN_IMAGE
@@ -41,7 +41,8 @@ def register(
     """Register, and, in a project of our own, upload the samples and click them.
 
     Returns:
-        what `registration.register` does, and `verified`: what `click.click_samples` does, None if nothing was clicked.
+        what `registration.register` does, and `verified`: what `verification.click_samples` does, None if nothing
+            was clicked.
 
     Raises:
         SamstudioError: the true cause and what mends it.
@@ -64,7 +65,7 @@ def _register(
     if request.project is None and not request.every and not check:
         with tempfile.TemporaryDirectory() as folder:
             _upload_samples(studio, result, Path(folder), say)
-            result["verified"] = click.click_samples(
+            result["verified"] = verification.click_samples(
                 studio, project=result["project"]["id"], folder=Path(folder), backend_url=patient.wanted, say=say
             )
     return result
@@ -123,7 +124,7 @@ def _told(cause: Cause, error: SamstudioError, patient: Patient) -> SamstudioErr
 def _upload_samples(studio: LabelStudio, result: dict[str, Any], folder: Path, say: Callable[[str], None]) -> None:
     number = int(result["project"]["id"])
     config = label_config.parse(projects.by_id(studio, number).label_config or "<View/>")
-    there = click.sample_tasks(studio, number, config)
+    there = verification.sample_tasks(studio, number, config)
     samples.draw(folder)
     missing = [folder / scene.file for scene in samples.SCENES if scene.file not in there]
     if missing:

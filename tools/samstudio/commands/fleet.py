@@ -10,8 +10,8 @@ import typer
 from rich.table import Table
 
 from samstudio.balancer import Balancer
-from samstudio.commands.common import AsJson, backend_password, deployment, studio
-from samstudio.config import Deployment
+from samstudio.commands.common import AsJson, backend_password, deployment_of, studio
+from samstudio.deployment import Deployment
 from samstudio.errors import SamstudioError
 from samstudio.output import emit, failures, out
 
@@ -27,7 +27,7 @@ def show(context: typer.Context, as_json: AsJson = False) -> None:
     if context.invoked_subcommand:
         return
     with failures(as_json=as_json):
-        servers = _balancer(deployment(context)).servers()
+        servers = _balancer(deployment_of(context)).servers()
         result = {"changed": False, "backends": [asdict(server) for server in servers]}
         emit(result, as_json=as_json, human=lambda: _show(result["backends"]))
 
@@ -46,7 +46,7 @@ def _show(servers: Any) -> None:
 def drain(context: typer.Context, name: Name, seconds: Seconds = 120, as_json: AsJson = False) -> None:
     """Send a backend no new clicks, and wait until its last one has ended. Others take over its tasks."""
     with failures(as_json=as_json):
-        changed = _balancer(deployment(context)).drain(name, seconds)
+        changed = _balancer(deployment_of(context)).drain(name, seconds)
         emit({"changed": changed, "name": name}, as_json=as_json, human=lambda: out.print(f"{name} gets no clicks"))
 
 
@@ -54,7 +54,7 @@ def drain(context: typer.Context, name: Name, seconds: Seconds = 120, as_json: A
 def admit(context: typer.Context, name: Name, seconds: Seconds = 60, as_json: AsJson = False) -> None:
     """Send a drained backend clicks again, once it is healthy."""
     with failures(as_json=as_json):
-        changed = _balancer(deployment(context)).admit(name, seconds)
+        changed = _balancer(deployment_of(context)).admit(name, seconds)
         emit({"changed": changed, "name": name}, as_json=as_json, human=lambda: out.print(f"{name} gets clicks"))
 
 
@@ -62,11 +62,10 @@ def admit(context: typer.Context, name: Name, seconds: Seconds = 60, as_json: As
 def click(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
     """Click every drawn object at this very backend, past Label Studio and the balancer, and measure the masks."""
     with failures(as_json=as_json):
-        from samstudio import backend, samples
-        from samstudio import click as clicking
+        from samstudio import backend_client, samples, verification
         from samstudio.labelstudio import projects
 
-        found = deployment(context)
+        found = deployment_of(context)
         address = _balancer(found).server(name).address
         with studio(found) as connection:
             project = projects.by_title(connection, found.project.title)
@@ -74,8 +73,8 @@ def click(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
                 result: dict[str, Any] = {"changed": False, "clicks": []}
             else:
                 user, password = found.backend.basic_auth_user, backend_password(found)
-                with backend.connect(f"http://{address}", user, password) as served:
-                    result = clicking.click_samples(
+                with backend_client.connect(f"http://{address}", user, password) as served:
+                    result = verification.click_samples(
                         connection, project=int(project.id or 0), folder=found.images.host_root / samples.FOLDER,
                         served=served,
                     )  # fmt: skip

@@ -15,7 +15,7 @@ Register = Callable[[str], str]
 """Registers a public URL with Label Studio; returns what it did, raises SamstudioError."""
 
 
-class Watch:
+class Keeper:
     """The life of a tunnel: open, publish, look after, and publish again whenever the address changes."""
 
     def __init__(

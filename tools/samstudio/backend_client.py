@@ -19,7 +19,7 @@ class BackendError(SamstudioError):
 
 @dataclass(frozen=True)
 class Backend:
-    """A connection; `samstudio.backend.connect` makes it."""
+    """A connection; `samstudio.backend_client.connect` makes it."""
 
     url: str
     http: httpx.Client
