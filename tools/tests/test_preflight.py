@@ -56,15 +56,15 @@ SETTINGS: dict[str, Any] = {
     "docker_engine_source": "auto",
     "torch_index_url": "",
     "torch_index": "https://download.example.com",
-    "device": "auto",
     "gpu": {
-        "action": "none",
         "device": "cpu",
         "torch": "2.13.0",
         "index": "cpu",
+        "found": "no usable NVIDIA GPU",
         "reason": "no NVIDIA hardware",
-        "advice": "",
+        "fix": "",
         "workers": [],
+        "rows": [],
     },
     "model": "tiny",
     "checkpoint_file": "",
@@ -74,7 +74,8 @@ SETTINGS: dict[str, Any] = {
     "demo_fallback": False,
 }
 GPU: dict[str, Any] = {
-    "action": "none", "device": "cuda", "torch": "2.13.0", "index": "cu126", "reason": "driver 535", "advice": "",
+    "device": "cuda", "torch": "2.13.0", "index": "cu126", "found": "T4, A40", "reason": "driver 535", "fix": "",
+    "rows": [],
     "workers": [{"device": "GPU-1", "name": "T4", "memory_mib": 15360, "model_size": "large"},
                 {"device": "GPU-2", "name": "A40", "memory_mib": 46068, "model_size": "large"}],
 }  # fmt: skip
@@ -152,7 +153,6 @@ def test_strict_network_takes_what_is_there() -> None:
         pytest.param(
             {}, {"gpu": GPU}, ("torch_index_url", "https://download.example.com/cu126"), id="torch for its driver"
         ),
-        pytest.param({}, {"gpu": GPU, "device": "cpu"}, ("device", "cpu"), id="unless the CPU is asked for"),
         pytest.param({}, {"docker_engine_source": "distribution"}, ("docker_engine", "distribution"), id="insisted"),
     ],
 )  # fmt: skip
@@ -199,7 +199,14 @@ def test_choice(facts: dict[str, Any], settings: dict[str, Any], choice: tuple[s
             OFFLINE, {}, [UNREACHABLE, "sam2_backend_checkpoint_file", "sam2_backend_model=demo"],
             id="weights out of reach stop a host that asked for them",
         ),
-        pytest.param({}, {"device": "cuda"}, ["no NVIDIA", "sam2_backend_device=cpu"], id="no GPU to insist on"),
+        pytest.param(
+            {}, {"gpu": {**SETTINGS["gpu"], "fix": "Take the CPU."}}, ["no NVIDIA", "the CPU"], id="a GPU's own stop",
+        ),
+        pytest.param(
+            {}, {"gpu": {**GPU, "rows": [{"what": "NVIDIA driver", "found": "none", "use": "-",
+                                          "why": "Secure Boot is on", "fix": "Enrol the key."}]}},
+            ["NVIDIA driver", "Secure Boot", "Enrol"], id="a driver that cannot be installed",
+        ),
         pytest.param(
             {}, {"checkpoint_file": "/mnt/tiny.pt"}, ["/mnt/tiny.pt is missing"], id="checkpoint file missing",
         ),

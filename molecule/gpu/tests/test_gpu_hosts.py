@@ -10,8 +10,8 @@ import pytest
 
 INSTALLED = ("gpu-fresh", "gpu-reboot", "gpu-postponed")
 UNTOUCHED = ("gpu-runtime", "gpu-secure-boot", "gpu-none")
-CDI = ("gpu-fresh", "gpu-reboot", "gpu-postponed")
-TOOLKIT = (*CDI, "gpu-runtime")
+CDI = ("gpu-fresh", "gpu-reboot")
+TOOLKIT = (*CDI, "gpu-postponed", "gpu-runtime")
 DRIVER_SOURCE = "/etc/apt/sources.list.d/nvidia-driver.sources"
 TOOLKIT_SOURCE = "/etc/apt/sources.list.d/nvidia-container-toolkit.sources"
 
@@ -90,10 +90,10 @@ def test_with_nouveau_it_reboots_once_and_then_the_driver_works(host: Any) -> No
 
 
 @on("gpu-postponed")
-def test_unset_it_stops_before_a_reboot_and_says_how_to_go_on(host: Any) -> None:
+def test_unset_it_stops_before_any_change_and_says_how_to_go_on(host: Any) -> None:
     said = host.file("/var/log/gpu-stand-in.stopped").content_string
-    assert "gpu-postponed needs a reboot for its GPU" in said
-    assert "nvidia_driver_reboot to true (reboot now) or false" in said
+    assert "That needs a reboot, and nobody said whether this host may" in said
+    assert "-e nvidia_driver_reboot=true" in said
 
 
 @on("gpu-postponed")
@@ -186,14 +186,14 @@ def test_the_cdi_specification_is_renewed_at_boot(host: Any) -> None:
 
 
 @on("gpu-postponed")
-def test_an_engine_before_26_1_gets_a_specification_that_it_can_read(host: Any) -> None:
-    environment = host.file("/etc/nvidia-container-toolkit/nvidia-cdi-refresh.env").content_string
-    assert environment == "NVIDIA_CTK_CDI_GENERATE_FEATURE_FLAGS=no-additional-gids-for-device-nodes\n"
+def test_an_engine_that_cannot_start_cdi_containers_at_boot_gets_the_runtime(host: Any) -> None:
+    configuration = json.loads(host.file("/etc/docker/daemon.json").content_string)
+    assert configuration == {"runtimes": {"nvidia": {"path": "nvidia-container-runtime", "args": []}}}
 
 
-@on("gpu-fresh")
-def test_a_current_engine_gets_the_specification_as_it_is(host: Any) -> None:
-    assert not host.file("/etc/nvidia-container-toolkit/nvidia-cdi-refresh.env").exists
+@on(*TOOLKIT)
+def test_no_python_module_had_to_be_there_for_the_repositories(host: Any) -> None:
+    assert not host.package("python3-debian").is_installed
 
 
 @on("gpu-runtime")

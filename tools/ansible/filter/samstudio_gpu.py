@@ -20,14 +20,16 @@ from samstudio.gpu import (
     GpuHostFacts,
     ToolkitSettings,
     TorchSettings,
+    VerdictSettings,
+    container_mode,
     container_options,
     describe,
     driver_plan,
+    gpu_verdict,
     outputs_from_json,
     parse,
     plain,
     toolkit_plan,
-    torch_plan,
 )
 from samstudio.gpu.report import Plan
 
@@ -49,9 +51,9 @@ def gpu_facts(probes: str) -> dict[str, Any]:
     return {**plain(facts), "has_nvidia": facts.has_nvidia}
 
 
-def nvidia_driver_plan(probes: str, settings: Mapping[str, str]) -> dict[str, Any]:
-    """What to do about the driver; settings: branch, source, repository, key."""
-    return _answer(driver_plan(_facts(probes), DriverSettings(**_strings(settings))))
+def nvidia_driver_plan(probes: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What to do about the driver; settings: those of DriverSettings, reboot unset, true or false."""
+    return _answer(driver_plan(_facts(probes), _driver(settings)))
 
 
 def nvidia_toolkit_plan(probes: str, settings: Mapping[str, str]) -> dict[str, Any]:
@@ -59,11 +61,17 @@ def nvidia_toolkit_plan(probes: str, settings: Mapping[str, str]) -> dict[str, A
     return _answer(toolkit_plan(_facts(probes), ToolkitSettings(**_strings(settings))))
 
 
-def gpu_torch_plan(probes: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Torch build and workers; settings: gpus (UUIDs, empty for all), model_size (auto or a size)."""
-    facts = _facts(probes)
-    chosen = TorchSettings(tuple(map(str, settings.get("gpus", []))), str(settings.get("model_size", "auto")))
-    return _answer(torch_plan(facts, chosen, driver_plan(facts)))
+def host_gpu_verdict(probes: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of GpuVerdict; settings: device, driver (as for the driver's plan), gpus (UUIDs), model_size."""
+    torch = TorchSettings(tuple(map(str, settings["gpus"])), str(settings["model_size"]))
+    asked = VerdictSettings(str(settings["device"]), _driver(settings["driver"]), torch)
+    answer: dict[str, Any] = plain(gpu_verdict(_facts(probes), asked))
+    return answer
+
+
+def gpu_container_mode(probes: str) -> str:
+    """How a container of this host gets its GPU: cdi, runtime, or nothing."""
+    return container_mode(_facts(probes))
 
 
 def gpu_container_options(mode: str, device: str) -> dict[str, Any]:
@@ -72,6 +80,31 @@ def gpu_container_options(mode: str, device: str) -> dict[str, Any]:
         return container_options(mode, device)
     except ValueError as error:
         raise AnsibleFilterError(str(error)) from error
+
+
+def _driver(settings: Mapping[str, Any]) -> DriverSettings:
+    switches = {name: _switch(settings[name]) for name in ("reboot", "local", "despite_desktop")}
+    words = {name: str(value) for name, value in settings.items() if name not in switches}
+    return DriverSettings(
+        reboot=switches["reboot"],
+        local=bool(switches["local"]),
+        despite_desktop=bool(switches["despite_desktop"]),
+        **words,
+    )
+
+
+def _switch(value: Any) -> bool | None:
+    """True, False or not said, as inventories and ``-e name=false`` spell them."""
+    if value is None or isinstance(value, bool):
+        return value
+    word = str(value).lower()
+    if word in ("true", "yes", "on", "1"):
+        return True
+    if word in ("false", "no", "off", "0"):
+        return False
+    if word == "":
+        return None
+    raise AnsibleFilterError(f"expected true, false or nothing, found {value!r}")
 
 
 def _strings(settings: Mapping[str, Any]) -> dict[str, str]:
@@ -86,6 +119,7 @@ class FilterModule:
             "samstudio_gpu_facts": gpu_facts,
             "samstudio_nvidia_driver_plan": nvidia_driver_plan,
             "samstudio_nvidia_toolkit_plan": nvidia_toolkit_plan,
-            "samstudio_gpu_torch_plan": gpu_torch_plan,
+            "samstudio_gpu_verdict": host_gpu_verdict,
+            "samstudio_gpu_container_mode": gpu_container_mode,
             "samstudio_gpu_container_options": gpu_container_options,
         }

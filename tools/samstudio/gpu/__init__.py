@@ -9,8 +9,9 @@ from .collect import PROBES, collect
 from .driver_plan import Action, DriverPlan, DriverSettings, driver_plan
 from .facts import GpuHostFacts, Output, outputs_from_json, parse
 from .report import describe, plain
-from .toolkit_plan import ToolkitPlan, ToolkitSettings, container_options, toolkit_plan
+from .toolkit_plan import ToolkitPlan, ToolkitSettings, container_mode, container_options, toolkit_plan
 from .torch_plan import TorchPlan, TorchSettings, Worker, torch_plan
+from .verdict import GpuVerdict, VerdictSettings, gpu_verdict
 
 __all__ = [
     "PROBES",
@@ -18,16 +19,20 @@ __all__ = [
     "DriverPlan",
     "DriverSettings",
     "GpuHostFacts",
+    "GpuVerdict",
     "Output",
     "ToolkitPlan",
     "ToolkitSettings",
     "TorchPlan",
     "TorchSettings",
+    "VerdictSettings",
     "Worker",
     "collect",
+    "container_mode",
     "container_options",
     "describe",
     "driver_plan",
+    "gpu_verdict",
     "outputs_from_json",
     "parse",
     "plain",

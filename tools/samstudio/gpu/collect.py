@@ -17,6 +17,9 @@ _PACKAGE_PATTERNS = ("*nvidia*", "cuda-drivers*", "cuda-keyring")
 PROBES: dict[str, tuple[str, ...]] = {
     "os_release": ("cat", "/etc/os-release"),
     "kernel": ("uname", "-rm"),
+    # Only a kernel's own package makes this folder; headers and DKMS do not.
+    "kernels": ("sh", "-c", "ls -d /lib/modules/*/kernel"),
+    "desktop": ("systemctl", "is-active", "display-manager.service"),
     "pci": ("lspci", "-Dnn", "-d", "10de:"),
     "pci_sysfs": ("sh", "-c", "cat /sys/bus/pci/devices/*/uevent"),
     "smi": (
@@ -42,7 +45,6 @@ PROBES: dict[str, tuple[str, ...]] = {
     "virtualization": ("systemd-detect-virt",),
     "engine": ("docker", "version"),
     "deb_packages": ("dpkg-query", "-W", "-f=${db:Status-Abbrev} ${Package} ${Version}\n", *_PACKAGE_PATTERNS),
-    "rpm_packages": ("rpm", "-qa", "--qf=ii %{NAME} %{VERSION}-%{RELEASE}\n", *_PACKAGE_PATTERNS),
     "runfile": ("ls", "/usr/bin/nvidia-uninstall"),
 }
 

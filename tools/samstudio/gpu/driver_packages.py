@@ -13,8 +13,6 @@ from .compatibility import KernelModules
 from .facts import GpuHostFacts
 
 NVIDIA_REPOSITORIES = "https://developer.download.nvidia.com/compute/cuda/repos"
-RED_HAT_FAMILY = ("rhel", "rocky", "almalinux", "centos", "ol")
-EPEL_BY_PACKAGE = ("rocky", "almalinux", "centos")
 _UBUNTU_GA_KERNELS = {"22.04": "5.15", "24.04": "6.8", "26.04": "7.0"}
 _DEBIAN_BRANCHES = {"12": "535", "13": "550"}
 _REPOSITORY_MACHINES = {"x86_64": "x86_64", "aarch64": "sbsa"}
@@ -26,14 +24,12 @@ _REPOSITORY_KEYS = {
     "ubuntu2404": "3bf863cc.pub",
     "debian12": "3bf863cc.pub",
     "debian13": "8793F200.pub",
-    "rhel9": "D42D0685.pub",
-    "rhel10": "CDF6BA43.pub",
 }
 
 
 @dataclass(frozen=True)
 class Repository:
-    """A package repository outside the distribution: a flat apt one or a dnf one, with the key that signs it."""
+    """A package repository outside the distribution: a flat apt one, with the key that signs it."""
 
     name: str
     uri: str
@@ -51,24 +47,18 @@ class PackageSet:
 
     source: str
     branch: str
-    manager: str
     packages: tuple[str, ...]
     signed_modules: bool = False
     first: tuple[str, ...] = ()
     repository: Repository | None = None
-    dnf_module: str = ""
-    versionlock: str = ""
 
 
 def distribution_name(facts: GpuHostFacts) -> str | None:
     """The distribution as NVIDIA's repository spells it (``debian12``), or None when it is not a supported one."""
-    major = facts.os_version.partition(".")[0]
     if facts.os_id == "ubuntu" and facts.os_version in _UBUNTU_GA_KERNELS:
         return f"ubuntu{facts.os_version.replace('.', '')}"
     if facts.os_id == "debian" and facts.os_version in _DEBIAN_BRANCHES:
         return f"debian{facts.os_version}"
-    if facts.os_id in RED_HAT_FAMILY and major in ("9", "10"):
-        return f"rhel{major}"
     return None
 
 
@@ -82,7 +72,7 @@ def distribution_branch(facts: GpuHostFacts, wanted: str) -> str | None:
 def distribution_packages(facts: GpuHostFacts, branch: str, modules: KernelModules) -> PackageSet:
     """The distribution's own packages (Ubuntu or Debian)."""
     if facts.os_id == "debian":
-        return PackageSet("distribution", branch, "apt", _debian_own(facts, modules))
+        return PackageSet("distribution", branch, _debian_own(facts, modules))
     flavour = _ubuntu_kernel_flavour(facts)
     suffix = f"{branch}-server" + ("-open" if modules is KernelModules.OPEN else "")
     headless = f"nvidia-headless-{'no-dkms-' if flavour else ''}{suffix}"
@@ -93,7 +83,7 @@ def distribution_packages(facts: GpuHostFacts, branch: str, modules: KernelModul
         packages.append(f"linux-headers-{facts.kernel}")
     if facts.nvswitch:
         packages.append(f"nvidia-fabricmanager-{branch}")
-    return PackageSet("distribution", branch, "apt", tuple(packages), signed_modules=flavour is not None)
+    return PackageSet("distribution", branch, tuple(packages), signed_modules=flavour is not None)
 
 
 def nvidia_packages(
@@ -105,8 +95,6 @@ def nvidia_packages(
         return None
     uri = f"{(mirror or NVIDIA_REPOSITORIES).rstrip('/')}/{name}/{_REPOSITORY_MACHINES[facts.machine]}"
     repository = Repository("nvidia-driver", f"{uri}/", key or f"{uri}/{_REPOSITORY_KEYS[name]}")
-    if facts.os_id in RED_HAT_FAMILY:
-        return _red_hat(facts, branch, modules, repository)
     is_open = modules is KernelModules.OPEN
     if facts.os_id == "debian":
         packages = [
@@ -130,9 +118,8 @@ def nvidia_packages(
         ]
     if facts.nvswitch:
         packages.append("nvidia-fabricmanager")
-    return PackageSet(
-        "nvidia", branch, "apt", tuple(packages), first=(f"nvidia-driver-pinning-{branch}",), repository=repository
-    )
+    lock = (f"nvidia-driver-pinning-{branch}",)
+    return PackageSet("nvidia", branch, tuple(packages), first=lock, repository=repository)
 
 
 def installed_source(facts: GpuHostFacts) -> str | None:
@@ -147,11 +134,10 @@ def installed_source(facts: GpuHostFacts) -> str | None:
 
 
 _DRIVER_PACKAGE = re.compile(
-    r"(cuda-drivers|nvidia-(driver|smi|utils|headless|dkms|kernel|open|persistenced)|linux-modules-nvidia"
-    r"|kmod-nvidia|akmod-nvidia|xorg-x11-drv-nvidia|libnvidia-compute)"
+    r"(cuda-drivers|nvidia-(driver|smi|utils|headless|dkms|kernel|open|persistenced)|linux-modules-nvidia|libnvidia-compute)"
 )
 _NVIDIA_PACKAGE = re.compile(
-    r"(cuda-drivers|nvidia-driver-cuda|nvidia-driver-pinning|nvidia-kernel-open-dkms|nvidia-open(-\d+)?$|kmod-nvidia)"
+    r"(cuda-drivers|nvidia-driver-cuda|nvidia-driver-pinning|nvidia-kernel-open-dkms|nvidia-open(-\d+)?$)"
 )
 
 
@@ -173,31 +159,3 @@ def _ubuntu_kernel_flavour(facts: GpuHostFacts) -> str | None:
     series, flavour = match.groups()
     hardware_enablement = series != _UBUNTU_GA_KERNELS[facts.os_version] and flavour in ("generic", "lowlatency")
     return f"{flavour}-hwe-{facts.os_version}" if hardware_enablement else flavour
-
-
-def _red_hat(facts: GpuHostFacts, branch: str, modules: KernelModules, repository: Repository) -> PackageSet:
-    is_open = modules is KernelModules.OPEN
-    packages = [
-        "kernel-devel-matched",
-        "kernel-headers",
-        "nvidia-driver-cuda",
-        "kmod-nvidia-open-dkms" if is_open else "kmod-nvidia-latest-dkms",
-        "nvidia-persistenced",
-    ]
-    if facts.nvswitch:
-        packages.append("nvidia-fabricmanager")
-    modular = facts.os_version.startswith("9")
-    # DKMS comes from EPEL, which RHEL itself and Oracle Linux do not offer as a package of their own.
-    first = ["epel-release"] if facts.os_id in EPEL_BY_PACKAGE else []
-    if not modular:
-        first.append("python3-dnf-plugin-versionlock")
-    return PackageSet(
-        "nvidia",
-        branch,
-        "dnf",
-        tuple(packages),
-        first=tuple(first),
-        repository=repository,
-        dnf_module=f"nvidia-driver:{branch}-{'open' if is_open else 'dkms'}" if modular else "",
-        versionlock="" if modular else f"*nvidia*{branch}*",
-    )

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from .compatibility import OLDEST_USABLE_DRIVER, Architecture, KernelModules, older_than_table, version
 from .driver_packages import (
-    EPEL_BY_PACKAGE,
-    RED_HAT_FAMILY,
     PackageSet,
     distribution_branch,
     distribution_name,
@@ -19,7 +17,7 @@ from .driver_packages import (
 )
 from .facts import GpuHostFacts
 
-SUPPORTED = "Ubuntu 22.04, 24.04, 26.04, Debian 12, 13, RHEL and its rebuilds 9, 10 on x86_64 or aarch64"
+SUPPORTED = "Ubuntu 22.04, 24.04, 26.04, Debian 12, 13 on x86_64 or aarch64"
 
 
 class Action(str, Enum):
@@ -32,14 +30,30 @@ class Action(str, Enum):
     REBOOT = "reboot"
 
 
+class Reboot(str, Enum):
+    """Whether the driver needs a boot: no, in the middle of the deploy, or whenever the admin likes."""
+
+    NONE = "none"
+    NOW = "now"
+    LATER = "later"
+
+
 @dataclass(frozen=True)
 class DriverSettings:
-    """What an admin may choose. ``repository`` is a mirror of NVIDIA's repositories, ``key`` the key that signs it."""
+    """What an admin may choose.
+
+    ``repository`` is a mirror of NVIDIA's repositories, ``key`` the key that signs it. ``reboot``: True reboots the
+    host where the driver needs it, False goes on without the GPU, None has not said. ``local``: the deploy runs on the
+    host itself, which it therefore cannot reboot. ``despite_desktop``: a desktop that runs may lose its display driver.
+    """
 
     branch: str = "580"
     source: str = "auto"
     repository: str = ""
     key: str = ""
+    reboot: bool | None = None
+    local: bool = False
+    despite_desktop: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,12 +65,15 @@ class DriverPlan:
     advice: str = ""
     modules: KernelModules | None = None
     packages: PackageSet | None = None
-    reboot_after: bool = False
+    reboot: Reboot = Reboot.NONE
     services: tuple[str, ...] = ()
 
 
 def driver_plan(facts: GpuHostFacts, settings: DriverSettings | None = None) -> DriverPlan:
-    """Decide about the driver: one that works is never touched, the distribution's and NVIDIA's are never mixed."""
+    """Decide about the driver: one that works is never touched, the distribution's and NVIDIA's are never mixed.
+
+    Whatever a person has to do first is found here, before anything changes, and makes the plan STOP.
+    """
     settings = settings or DriverSettings()
     if facts.wsl:
         return _wsl(facts)
@@ -75,7 +92,7 @@ def driver_plan(facts: GpuHostFacts, settings: DriverSettings | None = None) -> 
             f"{_on_bus(facts)} is too old: no driver branch from {_usable_branch()} on knows it.",
             "The backend runs on the CPU.",
         )
-    return _pending_reboot(facts) or _obstacle(facts) or _install(facts, settings)
+    return _with_consent(facts, _pending_reboot(facts) or _obstacle(facts) or _install(facts, settings), settings)
 
 
 def _wsl(facts: GpuHostFacts) -> DriverPlan:
@@ -157,16 +174,17 @@ def _obstacle(facts: GpuHostFacts) -> DriverPlan | None:
             f"A driver from NVIDIA's .run installer is present but broken (nvidia-smi: {facts.smi.error}).",
             "Packages cannot repair it: run `nvidia-uninstall`, reboot, then run again.",
         )
-    if any(name.startswith(("akmod-nvidia", "xorg-x11-drv-nvidia")) for name in facts.packages):
-        return _stop(
-            "A driver from RPM Fusion is installed but does not work, and NVIDIA's packages conflict with it.",
-            "Repair it with `akmods --force`, or remove it (`dnf remove '*nvidia*'`) and run again.",
-        )
     if distribution_name(facts) is None or facts.machine not in ("x86_64", "aarch64"):
         return _stop(
             f"{_on_bus(facts)} has no driver, and {facts.os_id} {facts.os_version} on {facts.machine} is not one that "
             f"this role can install on. Expected: {SUPPORTED}.",
             "Install the driver by your system's own means; once `nvidia-smi` works, run again.",
+        )
+    if facts.newer_kernel:
+        return _stop(
+            f"Kernel {facts.kernel} runs, {facts.newer_kernel} is installed and waits for a boot: the driver's module "
+            "would be built for the one that does not run.",
+            "Reboot first (systemctl reboot), then run again.",
         )
     return None
 
@@ -202,8 +220,45 @@ def _install(facts: GpuHostFacts, settings: DriverSettings) -> DriverPlan:
         _after_install(facts),
         modules=modules,
         packages=packages,
-        reboot_after=facts.nouveau_loaded or facts.loaded_module is not None,
         services=_services(facts),
+    )
+
+
+def _with_consent(facts: GpuHostFacts, plan: DriverPlan, settings: DriverSettings) -> DriverPlan:
+    """The plan, or a stop where it would take something from a person who has not agreed: the desktop, or a reboot."""
+    if plan.action is Action.INSTALL and facts.desktop and not settings.despite_desktop:
+        return _stop(
+            f"A desktop runs on this host (display-manager.service). {plan.reason} That driver computes but draws "
+            "nothing, and nouveau is switched off for it: the desktop may not come back.",
+            "Install your desktop's NVIDIA driver yourself (Ubuntu: ubuntu-drivers install; Debian: apt-get install "
+            "nvidia-driver), reboot and run again, or accept it with -e nvidia_driver_despite_desktop=true.",
+        )
+    pending = plan.action is Action.REBOOT
+    if not pending and not (plan.action is Action.INSTALL and (facts.nouveau_loaded or facts.loaded_module)):
+        return plan
+    if settings.reboot is False:
+        return replace(plan, reboot=Reboot.LATER)
+    if settings.reboot and not settings.local:
+        return replace(plan, reboot=Reboot.NOW)
+    without = "with -e nvidia_driver_reboot=false this goes on without the GPU"
+    by_hand = "Reboot by hand (systemctl reboot), then run the same command again"
+    if pending and settings.local:
+        return _stop(
+            f"{plan.reason} {plan.advice} A deploy cannot reboot the machine that it runs on.", f"{by_hand}; {without}."
+        )
+    if pending:
+        return _stop(
+            f"{plan.reason} {plan.advice}", f"{by_hand}, or allow it with -e nvidia_driver_reboot=true; {without}."
+        )
+    if settings.local:
+        return _stop(
+            f"{plan.reason} That needs a reboot, and a deploy cannot reboot the machine that it runs on.",
+            "Deploy with -e nvidia_driver_reboot=false: the driver is installed and the backend begins on the CPU. "
+            "Then reboot by hand and run the same command again, and it moves to the GPU.",
+        )
+    return _stop(
+        f"{plan.reason} That needs a reboot, and nobody said whether this host may.",
+        f"Allow it with -e nvidia_driver_reboot=true; {without} until somebody reboots it.",
     )
 
 
@@ -215,8 +270,7 @@ def _choose_source(facts: GpuHostFacts, settings: DriverSettings) -> tuple[str, 
         return wanted, _stop(
             f"Driver packages of the {present} source are installed but do not work, nvidia_driver_source is {wanted}; "
             "the two must not be mixed.",
-            "Remove them first (`apt-get purge '*nvidia*'` or `dnf remove '*nvidia*'`), or set "
-            f"nvidia_driver_source: {present}.",
+            f"Remove them first (`apt-get purge '*nvidia*'`), or set nvidia_driver_source: {present}.",
         )
     return wanted, None
 
@@ -269,11 +323,9 @@ def _why_install(facts: GpuHostFacts, packages: PackageSet, modules: KernelModul
 def _after_install(facts: GpuHostFacts) -> str:
     notes = []
     if facts.nouveau_loaded:
-        notes.append("nouveau is loaded: a reboot is needed after the installation.")
+        notes.append("nouveau is loaded: the driver works after a reboot.")
     if facts.nvswitch:
         notes.append("NVSwitch found: the fabric manager of the same version is installed and started.")
-    if facts.os_id in RED_HAT_FAMILY and facts.os_id not in EPEL_BY_PACKAGE:
-        notes.append("DKMS comes from EPEL: enable EPEL and CodeReady Builder on this host first.")
     too_old = sum(_too_old(facts, index) for index in range(len(facts.gpus_on_bus)))
     if too_old:
         notes.append(f"{too_old} older GPU in this host stays unused.")

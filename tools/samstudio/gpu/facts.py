@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .compatibility import Architecture, Capability, chip_of
+from .kernels import newer_kernel
 
 NVIDIA = 0x10DE
 _DISPLAY_CLASSES = (0x0300, 0x0302, 0x0380)
@@ -106,6 +107,7 @@ class GpuHostFacts:
     os_version: str
     os_like: tuple[str, ...]
     kernel: str
+    kernels: tuple[str, ...]
     machine: str
     pci: tuple[PciDevice, ...]
     smi: NvidiaSmi
@@ -118,6 +120,7 @@ class GpuHostFacts:
     engine_version: str | None
     packages: Mapping[str, str]
     runfile_driver: bool
+    desktop: bool
 
     @property
     def gpus_on_bus(self) -> tuple[PciDevice, ...]:
@@ -134,6 +137,16 @@ class GpuHostFacts:
     @property
     def in_container(self) -> bool:
         return self.virtualization in _CONTAINERS
+
+    @property
+    def newer_kernel(self) -> str | None:
+        """A kernel that is installed and waits for a boot."""
+        return None if self.wsl or self.in_container else newer_kernel(self.kernel, self.kernels)
+
+    @property
+    def kernel_modules_gone(self) -> bool:
+        """Whether the running kernel was removed from the disk, so that it can load no module any more."""
+        return bool(self.kernels) and self.kernel not in self.kernels and not (self.wsl or self.in_container)
 
     @property
     def has_nvidia(self) -> bool:
@@ -156,6 +169,7 @@ def parse(outputs: Mapping[str, Output]) -> GpuHostFacts:
         os_version=release.get("VERSION_ID", ""),
         os_like=tuple(release.get("ID_LIKE", "").split()),
         kernel=kernel,
+        kernels=tuple(re.findall(r"^/lib/modules/([^/\n]+)/kernel$", output("kernels").stdout, re.MULTILINE)),
         machine=machine,
         pci=_parse_lspci(output("pci").text) or _parse_uevents(output("pci_sysfs").stdout),
         smi=_parse_smi(output("smi"), output("smi_capability"), output("smi_list")),
@@ -166,8 +180,9 @@ def parse(outputs: Mapping[str, Output]) -> GpuHostFacts:
         mok_enrolled="is already enrolled" in output("mok_key").stdout,
         virtualization=output("virtualization").stdout.strip() or "none",
         engine_version=_first(r"^Server:.*?^\s+Version:\s+(\S+)", output("engine").stdout),
-        packages=_parse_packages(output("deb_packages").stdout or output("rpm_packages").stdout),
+        packages=_parse_packages(output("deb_packages").stdout),
         runfile_driver=output("runfile").returncode == 0,
+        desktop=output("desktop").stdout.strip() == "active",
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any
 
-from .driver_plan import DriverPlan
+from .driver_plan import DriverPlan, Reboot
 from .toolkit_plan import ToolkitPlan
 from .torch_plan import TorchPlan
 
@@ -36,8 +36,10 @@ def describe(plan: Plan) -> list[str]:
         lines.append(f"  Packages: {' '.join((*plan.packages.first, *plan.packages.packages))}")
         if plan.packages.repository:
             lines.append(f"  Repository: {plan.packages.repository.uri}")
-        if plan.reboot_after:
-            lines.append("  A reboot is needed afterwards.")
+    if isinstance(plan, DriverPlan) and plan.reboot is not Reboot.NONE:
+        lines.append(
+            "  The host is rebooted." if plan.reboot is Reboot.NOW else "  No GPU until somebody reboots the host."
+        )
     if isinstance(plan, ToolkitPlan) and plan.action.value == "install":
         lines.append(f"  Packages: {' '.join(plan.packages)}")
     if isinstance(plan, TorchPlan):

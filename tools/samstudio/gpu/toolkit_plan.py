@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .compatibility import version
-from .driver_packages import RED_HAT_FAMILY, Repository
+from .driver_packages import Repository
 from .driver_plan import Action
 from .facts import GpuHostFacts
 
@@ -18,8 +18,9 @@ PACKAGES = (
     "libnvidia-container-tools",
     "libnvidia-container1",
 )
-_CDI_FIRST = (25, 0)
-_CDI_SPECIFICATION_0_7 = (26, 1)
+#: Engines know CDI from 25.0 on, but those before 28.2 start their containers before they have read the CDI devices
+#: (moby issue 49989, mended by pull request 49990): after a reboot such a container stays down.
+_CDI_FIRST = (28, 2)
 _CDI_BY_DEFAULT = (28, 3)
 _DEBIAN_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -37,26 +38,23 @@ class ToolkitSettings:
 class ToolkitPlan:
     """``mode`` is cdi or runtime; ``daemon`` is merged into daemon.json.
 
-    ``cdi_environment`` goes to the service that renews the CDI specification. ``gpu_ready`` is false while the driver
-    waits for a reboot: the specification is then made at boot.
+    ``gpu_ready`` is false while the driver waits for a reboot: the CDI specification is then made at boot.
     """
 
     action: Action
     reason: str
     advice: str = ""
     mode: str = ""
-    manager: str = "apt"
     version: str = ""
     packages: tuple[str, ...] = ()
     repository: Repository | None = None
     daemon: Mapping[str, Any] = field(default_factory=dict)
     daemon_check: tuple[str, ...] = ()
-    cdi_environment: Mapping[str, str] = field(default_factory=dict)
     gpu_ready: bool = True
 
 
 def toolkit_plan(facts: GpuHostFacts, settings: ToolkitSettings | None = None) -> ToolkitPlan:
-    """Decide about the NVIDIA Container Toolkit: engines from 25 on use CDI, older ones the toolkit's runtime."""
+    """Decide about the NVIDIA Container Toolkit: engines from 28.2 on use CDI, older ones the toolkit's runtime."""
     settings = settings or ToolkitSettings()
     if not facts.has_nvidia:
         return ToolkitPlan(Action.SKIP, "No NVIDIA GPU on this host; the container toolkit is not needed.")
@@ -66,32 +64,38 @@ def toolkit_plan(facts: GpuHostFacts, settings: ToolkitSettings | None = None) -
             "No container engine answers (`docker version` names no server).",
             "Install and start it first: role docker_engine, or `systemctl start docker`.",
         )
-    manager = _manager(facts)
-    if manager is None or facts.machine not in _DEBIAN_ARCHITECTURES:
+    if not {facts.os_id, *facts.os_like} & {"debian", "ubuntu"} or facts.machine not in _DEBIAN_ARCHITECTURES:
         return ToolkitPlan(
             Action.STOP,
-            f"No toolkit packages for {facts.os_id} {facts.os_version} on {facts.machine}. Expected: a Debian, Ubuntu "
-            "or Red Hat relative on x86_64 or aarch64.",
+            f"No toolkit packages for {facts.os_id} {facts.os_version} on {facts.machine}. Expected: a relative "
+            "of Debian or Ubuntu on x86_64 or aarch64.",
             "Install nvidia-container-toolkit by your system's own means.",
         )
     engine = version(facts.engine_version)
     present = facts.packages.get("nvidia-container-toolkit", "")
     keep = _is_new_enough(facts, settings.version)
-    mode = "cdi" if engine >= _CDI_FIRST else "runtime"
     return ToolkitPlan(
         Action.NONE if keep else Action.INSTALL,
         f"{_packages_reason(present, keep, settings.version)} {_engine_reason(facts.engine_version)}",
         "" if facts.smi.works else "The driver does not answer yet; the CDI specification is made at the next boot.",
-        mode=mode,
-        manager=manager,
+        mode=container_mode(facts),
         version=settings.version,
-        packages=_pinned(manager, settings.version),
-        repository=_repository(facts, manager, settings),
+        packages=tuple(f"{package}={settings.version}-1" for package in PACKAGES),
+        repository=_repository(facts, settings),
         daemon=_daemon(engine),
         daemon_check=_daemon_check(engine),
-        cdi_environment=_cdi_environment(engine),
         gpu_ready=facts.smi.works,
     )
+
+
+def container_mode(facts: GpuHostFacts) -> str:
+    """How a container of this host gets its GPU: ``cdi``, ``runtime``, or nothing where there is no GPU or no engine.
+
+    The engine's version decides alone, so that every role that asks gets the same answer.
+    """
+    if not facts.has_nvidia or facts.engine_version is None:
+        return ""
+    return "cdi" if version(facts.engine_version) >= _CDI_FIRST else "runtime"
 
 
 def container_options(plan_mode: str, device: str) -> dict[str, Any]:
@@ -107,26 +111,15 @@ def container_options(plan_mode: str, device: str) -> dict[str, Any]:
     raise ValueError(f"mode {plan_mode!r} gives no access to a GPU; expected cdi or runtime")
 
 
-def _manager(facts: GpuHostFacts) -> str | None:
-    family = {facts.os_id, *facts.os_like}
-    if family & {"debian", "ubuntu"}:
-        return "apt"
-    return "dnf" if family & {*RED_HAT_FAMILY, "fedora"} else None
-
-
 def _is_new_enough(facts: GpuHostFacts, wanted: str) -> bool:
     """All four packages at the wanted version or a newer one: what works is not downgraded."""
     return all(version(facts.packages.get(package, "")) >= version(wanted) for package in PACKAGES)
 
 
-def _pinned(manager: str, wanted: str) -> tuple[str, ...]:
-    return tuple(f"{package}{'=' if manager == 'apt' else '-'}{wanted}-1" for package in PACKAGES)
-
-
-def _repository(facts: GpuHostFacts, manager: str, settings: ToolkitSettings) -> Repository:
+def _repository(facts: GpuHostFacts, settings: ToolkitSettings) -> Repository:
     base = (settings.repository or TOOLKIT_REPOSITORY).rstrip("/")
-    part = f"deb/{_DEBIAN_ARCHITECTURES[facts.machine]}" if manager == "apt" else f"rpm/{facts.machine}"
-    return Repository("nvidia-container-toolkit", f"{base}/stable/{part}/", settings.key or f"{base}/gpgkey")
+    uri = f"{base}/stable/deb/{_DEBIAN_ARCHITECTURES[facts.machine]}/"
+    return Repository("nvidia-container-toolkit", uri, settings.key or f"{base}/gpgkey")
 
 
 def _daemon(engine: tuple[int, ...]) -> dict[str, Any]:
@@ -142,13 +135,6 @@ def _daemon_check(engine: tuple[int, ...]) -> tuple[str, ...]:
     return ("python3", "-m", "json.tool", "%s")
 
 
-def _cdi_environment(engine: tuple[int, ...]) -> dict[str, str]:
-    """Toolkits from 1.19 on write CDI 0.7, which engines before 26.1 cannot read unless this flag is set."""
-    if _CDI_FIRST <= engine < _CDI_SPECIFICATION_0_7:
-        return {"NVIDIA_CTK_CDI_GENERATE_FEATURE_FLAGS": "no-additional-gids-for-device-nodes"}
-    return {}
-
-
 def _packages_reason(present: str, keep: bool, wanted: str) -> str:
     if keep:
         return f"Container toolkit {present} is there."
@@ -158,7 +144,10 @@ def _packages_reason(present: str, keep: bool, wanted: str) -> str:
 def _engine_reason(engine: str) -> str:
     number = version(engine)
     if number < _CDI_FIRST:
-        return f"Engine {engine} knows no CDI (that begins at 25.0): the nvidia runtime is added to daemon.json."
+        return (
+            f"Engine {engine} cannot start containers with CDI devices at boot (28.2 and later can): "
+            "the nvidia runtime is added to daemon.json."
+        )
     if number < _CDI_BY_DEFAULT:
         return f"Engine {engine} uses CDI once daemon.json turns it on (features.cdi)."
     return f"Engine {engine} uses CDI by itself; daemon.json stays as it is."

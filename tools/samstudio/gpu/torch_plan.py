@@ -16,7 +16,7 @@ from .compatibility import (
     model_size_for,
     version,
 )
-from .driver_plan import Action, DriverPlan
+from .driver_plan import Action, DriverPlan, Reboot
 from .facts import GpuHostFacts
 
 
@@ -81,16 +81,16 @@ def torch_plan(
 
 
 def _without_driver(facts: GpuHostFacts, driver: DriverPlan | None) -> TorchPlan:
-    if driver is None or driver.action is not Action.INSTALL or driver.packages is None:
+    coming = _coming_driver(facts, driver)
+    if coming is None:
         reason = driver.reason if driver else "No working NVIDIA driver."
         return _cpu(f"CPU build: {reason}", driver.advice if driver else "")
-    newest_of_branch = f"{driver.packages.branch}.999"
     units = [
         _Unit("", device.label, chip.capability, 0)
         for device in facts.gpus_on_bus
         if (chip := chip_of(device.device_id)) is not None
     ]
-    build, served = _best_build(units, newest_of_branch, facts.machine)
+    build, served = _best_build(units, coming, facts.machine)
     if build is None:
         return _cpu(f"CPU build: no torch build knows {', '.join(unit.name for unit in units) or 'this GPU'}.", "")
     return TorchPlan(
@@ -98,9 +98,18 @@ def _without_driver(facts: GpuHostFacts, driver: DriverPlan | None) -> TorchPlan
         "cuda",
         build.torch,
         build.index,
-        f"{_row(build)} once driver {driver.packages.branch} is installed, for {', '.join(u.name for u in served)}.",
-        "Run again after the driver works: model size and devices are chosen from what nvidia-smi then lists.",
+        f"{_row(build)} once the driver works, for {', '.join(u.name for u in served)}.",
+        "Model size and devices are chosen from what nvidia-smi lists then.",
     )
+
+
+def _coming_driver(facts: GpuHostFacts, driver: DriverPlan | None) -> str | None:
+    """The driver that will work once its plan was carried out in this very run; None where none will."""
+    if driver is None or driver.reboot is Reboot.LATER:
+        return None
+    if driver.action is Action.INSTALL and driver.packages:
+        return f"{driver.packages.branch}.999"
+    return facts.module_on_disk if driver.action is Action.REBOOT else None
 
 
 def _with_driver(facts: GpuHostFacts, driver: str, settings: TorchSettings) -> TorchPlan:

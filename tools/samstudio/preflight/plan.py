@@ -233,16 +233,12 @@ def _image_folder(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]) -
 
 
 def _gpu(plan: Plan, settings: dict[str, Any]) -> None:
-    gpu, wanted = settings["gpu"], settings["device"]
-    works = gpu["device"] == "cuda"
-    device = "cuda" if works and wanted != "cpu" else "cpu"
+    gpu = settings["gpu"]
     workers = sorted(gpu["workers"], key=lambda worker: -int(worker["memory_mib"]))
-    plan.choices["gpu"] = workers[0]["device"] if workers and device == "cuda" else ""
-    found = ", ".join(worker["name"] for worker in gpu["workers"]) or ("a GPU" if works else "no usable NVIDIA GPU")
-    fix = ""
-    if gpu["action"] == "stop" or (wanted == "cuda" and not works):
-        fix = gpu["advice"] or "Deploy with -e sam2_backend_device=cpu."
-    plan.choose("device", device, "GPU", found, gpu["reason"], fix)
+    plan.choices["gpu"] = workers[0]["device"] if workers else ""
+    plan.choose("device", gpu["device"], "GPU", gpu["found"], gpu["reason"], gpu["fix"])
+    for row in gpu["rows"]:
+        plan.add(**row)
 
 
 def _python_packages(plan: Plan, facts: dict[str, Any]) -> None:

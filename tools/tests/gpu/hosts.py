@@ -42,8 +42,6 @@ SYSTEMS = {
     "ubuntu2404": ("ubuntu", "24.04", "debian", "6.8.0-90-generic"),
     "ubuntu2604": ("ubuntu", "26.04", "debian", "7.0.0-12-generic"),
     "rocky9": ("rocky", "9.6", "rhel centos fedora", "5.14.0-570.el9.x86_64"),
-    "rocky10": ("rocky", "10.0", "rhel centos fedora", "6.12.0-55.el10.x86_64"),
-    "rhel9": ("rhel", "9.6", "fedora", "5.14.0-570.el9.x86_64"),
     "mint22": ("linuxmint", "22", "ubuntu debian", "6.8.0-90-generic"),
     "arch": ("arch", "", "", "6.17.1-arch1-1"),
 }
@@ -54,7 +52,7 @@ class Host:
     """A host as a person would describe it.
 
     ``driver`` is the version nvidia-smi works with, ``unlisted`` how many of the last cards it does not show, ``mig``
-    the slices (profile, UUID) of an A100 in MIG mode.
+    the slices (profile, UUID) of an A100 in MIG mode, ``kernels`` those installed (empty: the one that runs).
     """
 
     system: str = "ubuntu2404"
@@ -62,6 +60,8 @@ class Host:
     driver: str = ""
     smi_error: str = ""
     kernel: str = ""
+    kernels: tuple[str, ...] = ()
+    desktop: bool = False
     machine: str = "x86_64"
     loaded_module: str = ""
     module_on_disk: str = ""
@@ -87,6 +87,10 @@ class Host:
         return {
             "os_release": Output(f'PRETTY_NAME="x"\nID={os_id}\nVERSION_ID="{os_version}"\nID_LIKE="{like}"\n'),
             "kernel": Output(f"{self.kernel or kernel} {self.machine}\n"),
+            "kernels": Output(
+                "".join(f"/lib/modules/{name}/kernel\n" for name in self.kernels or (self.kernel or kernel,))
+            ),
+            "desktop": Output("active\n") if self.desktop else Output("inactive\n", "", 3),
             "pci": Output(self._lspci()) if self.has_lspci else missing,
             "pci_sysfs": Output(self._uevents()),
             "smi": self._smi(listed),
@@ -113,7 +117,6 @@ class Host:
                 0 if self.engine else 1,
             ),
             "deb_packages": Output("".join(f"ii  {name} {version}\n" for name, version in self.packages)),
-            "rpm_packages": missing,
             "runfile": Output("/usr/bin/nvidia-uninstall\n") if self.runfile else Output("", "", 2),
         }
 

@@ -11,6 +11,7 @@ from .hosts import MISMATCH, NO_DRIVER, Host
 
 DEBIAN_OWN = (("nvidia-kernel-dkms", "535.247.01-1~deb12u1"), ("nvidia-smi", "535.247.01-1~deb12u1"))
 NVIDIA_DEBIAN = (("nvidia-driver-cuda", "580.95.05-1"), ("nvidia-kernel-open-dkms", "580.95.05-1"))
+REBOOTS = DriverSettings(reboot=True)
 UBUNTU_SERVER = (
     ("nvidia-headless-no-dkms-580-server-open", "580.95.05-0ubuntu0.24.04.1"),
     ("linux-modules-nvidia-580-server-open-generic", "6.8.0-90.91"),
@@ -29,7 +30,7 @@ class Profile:
     workers: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     settings: DriverSettings | None = None
-    reboot_after: bool = False
+    reboot: str = "none"
     torch_says: tuple[str, ...] = ()
 
 
@@ -133,9 +134,9 @@ PROFILES = {
         Host("debian13", ("GTX 980",)), "install", ("Maxwell", "proprietary"), "cu126", packages=("nvidia-kernel-dkms",)
     ),
     "RTX 3090 with nouveau loaded, Ubuntu 24.04": Profile(
-        Host(cards=("RTX 3090",), nouveau=True), "install", ("Ampere", "open", "nouveau is loaded: a reboot"), "cu130",
+        Host(cards=("RTX 3090",), nouveau=True), "install", ("Ampere", "open", "works after a reboot"), "cu130",
         packages=("nvidia-headless-no-dkms-580-server-open", "linux-modules-nvidia-580-server-open-generic"),
-        reboot_after=True,
+        settings=REBOOTS, reboot="now",
     ),
     "RTX 4090 with Secure Boot, Ubuntu 24.04: signed modules": Profile(
         Host(cards=("RTX 4090",), secure_boot=True), "install", ("signed by Canonical",), "cu130",
@@ -167,23 +168,11 @@ PROFILES = {
     "hybrid laptop, hardware enablement kernel": Profile(
         Host(cards=("RTX 3050 Laptop",), kernel="6.14.0-36-generic", nouveau=True, has_lspci=False), "install",
         ("Ampere", "reboot"), "cu130", packages=("linux-modules-nvidia-580-server-open-generic-hwe-24.04",),
-        reboot_after=True,
+        settings=REBOOTS, reboot="now",
     ),
     "H100 with NVSwitch, Ubuntu 22.04": Profile(
         Host("ubuntu2204", ("H100",), nvswitches=4), "install", ("fabric manager",), "cu130",
         packages=("nvidia-fabricmanager-580",),
-    ),
-    "T4 on Rocky 9": Profile(
-        Host("rocky9", ("T4",)), "install", ("Turing", "NVIDIA's repository"), "cu130",
-        packages=("epel-release", "kmod-nvidia-open-dkms", "kernel-devel-matched", "nvidia-driver-cuda"),
-    ),
-    "P100 on RHEL 9": Profile(
-        Host("rhel9", ("P100",)), "install", ("proprietary", "enable EPEL"), "cu126",
-        packages=("kmod-nvidia-latest-dkms",),
-    ),
-    "A6000 on Rocky 10": Profile(
-        Host("rocky10", ("A6000",)), "install", ("open",), "cu130",
-        packages=("python3-dnf-plugin-versionlock", "kmod-nvidia-open-dkms"),
     ),
     "A100, Debian 12, Debian's own packages on request": Profile(
         Host("debian12", ("A100",)), "install", ("branch 535", "debian's own packages"), "cu126",
@@ -205,12 +194,13 @@ PROFILES = {
     "library upgraded, old module loaded": Profile(
         Host(cards=("RTX 3090",), smi_error=MISMATCH, loaded_module="580.82.07", module_on_disk="580.95.05",
              packages=UBUNTU_SERVER),
-        "reboot", ("580.82.07", "version mismatch", "A reboot loads the new module"),
+        "reboot", ("580.82.07", "version mismatch", "A reboot loads the new module"), "cu130",
+        settings=REBOOTS, reboot="now",
     ),
     "driver installed, nouveau holds the card": Profile(
         Host("debian12", ("RTX 3090",), smi_error=NO_DRIVER, nouveau=True, module_on_disk="580.95.05",
              packages=NVIDIA_DEBIAN),
-        "reboot", ("nouveau still holds the GPU",),
+        "reboot", ("nouveau still holds the GPU",), "cu130", settings=REBOOTS, reboot="now",
     ),
     "driver present but broken: module missing for this kernel": Profile(
         Host("debian12", ("RTX 3090",), smi_error=NO_DRIVER, packages=NVIDIA_DEBIAN), "install",
@@ -232,15 +222,63 @@ PROFILES = {
     "broken .run installation": Profile(
         Host(cards=("RTX 3090",), smi_error=NO_DRIVER, runfile=True), "stop", (".run installer", "nvidia-uninstall")
     ),
-    "RPM Fusion's driver broken": Profile(
-        Host("rocky9", ("RTX 3090",), smi_error=NO_DRIVER, packages=(("akmod-nvidia", "580.95.05-1.el9"),)), "stop",
-        ("RPM Fusion", "akmods --force"),
+    # What takes something from a person who has not agreed.
+    "nouveau loaded, nobody said whether the host may reboot": Profile(
+        Host(cards=("RTX 3090",), nouveau=True), "stop",
+        ("nobody said", "nvidia_driver_reboot=true", "without the GPU"),
+    ),
+    "nouveau loaded, reboot refused: the CPU until then": Profile(
+        Host(cards=("RTX 3090",), nouveau=True), "install", ("Ampere",),
+        settings=DriverSettings(reboot=False), reboot="later",
+    ),
+    "nouveau loaded, this very machine": Profile(
+        Host(cards=("RTX 3090",), nouveau=True), "stop",
+        ("cannot reboot the machine that it runs on", "nvidia_driver_reboot=false", "reboot by hand", "to the GPU"),
+        settings=DriverSettings(reboot=True, local=True),
+    ),
+    "driver waits for a boot, this very machine": Profile(
+        Host(cards=("RTX 3090",), smi_error=MISMATCH, loaded_module="580.82.07", module_on_disk="580.95.05",
+             packages=UBUNTU_SERVER),
+        "stop",
+        ("cannot reboot the machine that it runs on", "Reboot by hand (systemctl reboot), then run the same command"),
+        settings=DriverSettings(reboot=True, local=True),
+    ),
+    "driver waits for a boot, nobody said": Profile(
+        Host("debian12", ("RTX 3090",), smi_error=NO_DRIVER, nouveau=True, module_on_disk="580.95.05",
+             packages=NVIDIA_DEBIAN),
+        "stop", ("nouveau still holds the GPU", "Reboot by hand", "nvidia_driver_reboot=true"),
+    ),
+    "a desktop runs": Profile(
+        Host("debian13", ("RTX 3090",), desktop=True), "stop",
+        ("display-manager.service", "draws nothing", "ubuntu-drivers install", "nvidia_driver_despite_desktop=true"),
+    ),
+    "a desktop runs, accepted": Profile(
+        Host("debian13", ("RTX 3090",), desktop=True), "install", ("Ampere",), "cu130",
+        settings=DriverSettings(despite_desktop=True),
+    ),
+    "a desktop runs on a driver that works": Profile(
+        Host(cards=("RTX 4090",), driver="580.95.05", desktop=True), "none", ("works",), "cu130", ("large",),
+    ),
+    "a newer kernel waits for its boot": Profile(
+        Host("debian12", ("RTX 3090",), kernels=("6.1.0-9-amd64", "6.1.0-41-amd64", "6.1.0-42-amd64")), "stop",
+        ("6.1.0-41-amd64 runs, 6.1.0-42-amd64 is installed", "Reboot first (systemctl reboot)"),
+    ),
+    "a newer kernel of another flavour does not matter": Profile(
+        Host("debian12", ("RTX 3090",), kernels=("6.1.0-9-amd64", "6.1.0-41-amd64", "6.1.0-42-cloud-amd64")), "install",
+        ("Ampere",), "cu130",
+    ),
+    "a newer kernel does not matter to a driver that works": Profile(
+        Host(cards=("RTX 4090",), driver="580.95.05", kernels=("6.8.0-90-generic", "6.8.0-91-generic")), "none",
+        ("works",), "cu130", ("large",),
     ),
     # What cannot be done.
     "GPU passed to a container, no driver on its host": Profile(
         Host("debian12", ("RTX 3090",), virtualization="lxc"), "stop", ("host of this container (lxc)",)
     ),
-    "Linux Mint": Profile(Host("mint22", ("RTX 3090",)), "stop", ("linuxmint 22", "Expected: Ubuntu 22.04")),
+    "Linux Mint": Profile(
+        Host("mint22", ("RTX 3090",)), "stop", ("linuxmint 22", "Expected: Ubuntu 22.04", "Debian 12, 13 on")
+    ),
+    "Rocky": Profile(Host("rocky9", ("T4",)), "stop", ("rocky 9.6", "your system's own means")),
     "Arch": Profile(Host("arch", ("RTX 3090",)), "stop", ("your system's own means",)),
     "POWER": Profile(Host("ubuntu2404", ("V100",), machine="ppc64le"), "stop", ("ppc64le",)),
     "GTX 1080 with branch 590 asked for": Profile(
@@ -249,10 +287,6 @@ PROFILES = {
     ),
     "RTX 5090 beside GTX 1080, no driver": Profile(
         Host(cards=("RTX 5090", "GTX 1080")), "stop", ("Blackwell and Pascal", "Take one of the cards out")
-    ),
-    "Rocky has no driver of its own": Profile(
-        Host("rocky9", ("T4",)), "stop", ("rocky ships no NVIDIA driver",),
-        settings=DriverSettings(source="distribution"),
     ),
     "Ubuntu 26.04, NVIDIA's repository without its key": Profile(
         Host("ubuntu2604", ("T4",)), "stop", ("nvidia_driver_repository_key",), settings=DriverSettings(source="nvidia")
@@ -270,7 +304,7 @@ def test_the_driver_decision_and_what_it_says(name: str) -> None:
         assert part in said
     installed = (*plan.packages.first, *plan.packages.packages) if plan.packages else ()
     assert set(profile.packages) <= set(installed), installed
-    assert plan.reboot_after == profile.reboot_after
+    assert plan.reboot.value == profile.reboot
 
 
 @pytest.mark.parametrize("name", PROFILES)
@@ -292,7 +326,7 @@ def test_the_toolkit_follows_the_hardware(name: str) -> None:
     plan = toolkit_plan(facts)
     if not facts.has_nvidia:
         assert plan.action.value == "skip"
-    elif facts.os_id == "arch" or facts.machine == "ppc64le":
+    elif facts.os_id in ("arch", "rocky") or facts.machine == "ppc64le":
         assert plan.action.value == "stop"
     else:
         assert (plan.action.value, plan.mode, plan.gpu_ready) == ("install", "cdi", facts.smi.works)
