@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,17 @@ def test_apt_reads_the_entry_of_dockers_repository(tmp_path: Path, system: str, 
     play = [{"name": "x", "hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [task]}]
     (tmp_path / "play.yml").write_text(json.dumps(play))
     subprocess.run(
-        ["ansible-playbook", "-i", "localhost,", str(tmp_path / "play.yml")], check=True, timeout=60, cwd=tmp_path
+        [
+            "ansible-playbook",
+            "-i",
+            "localhost,",
+            "-e",
+            f"ansible_python_interpreter={sys.executable}",
+            str(tmp_path / "play.yml"),
+        ],
+        check=True,
+        timeout=60,
+        cwd=tmp_path,
     )
     configuration = tmp_path / "apt.conf"
     configuration.write_text(f'Dir::Etc::sourcelist "/dev/null"; Dir::Etc::sourceparts "{parts}";\n')

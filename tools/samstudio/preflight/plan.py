@@ -211,13 +211,6 @@ def _images(plan: Plan, facts: dict[str, Any]) -> None:
         "built from this host's own Debian mirror" if refused else "Debian 12 from the registry",
         fix,
     )
-    plan.choose(
-        "label_studio_image",
-        "build" if refused else "registry",
-        "Label Studio image",
-        f"registry: {refused}" if refused else "registry answers",
-        "built from its Python package" if refused else "the official image",
-    )
 
 
 def _image_folder(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]) -> None:
@@ -341,7 +334,7 @@ def _bundle(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]) -> None
         else f"It was made from tree {made['digest']}, this one is {settings['project_digest']}: deploy from its own, "
         "tar -xf BUNDLE samstudio && cd samstudio.",
     )
-    for key in ("base_image", "label_studio_image", "torch_version", "torch_index_url"):
+    for key in ("base_image", "torch_version", "torch_index_url"):
         plan.choices[key] = shipped[key]
     absent = settings["database"] == "postgresql" and not any("/postgresql:" in tag for tag in manifest["images"])
     plan.add(

@@ -11,34 +11,22 @@ file. Settings arrive as JSON in the environment variable PREFLIGHT_SETTINGS:
     config_dir: str         where deployment.yml is, if there was a deploy
     data_dir: str           where data will live (disk space is measured there and where the engine keeps images)
     images: str             the user's image folder, or ""
-    urls: {name: url}       addresses to try, besides the host's own pip index and Debian mirror; any answer that is
-                            not a refusal or a server error counts as reachable; nothing is tried if there are none
     files: [str]            files whose size is wanted
-    timeout: float          seconds for one address
 """
 
 from __future__ import annotations
 
-import configparser
 import contextlib
-import hashlib
-import http.client
 import json
 import os
 import platform
 import re
 import shutil
 import socket
-import ssl
 import subprocess
 import sys
-import urllib.error
-import urllib.request
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-CA_FOLDERS = ("/usr/local/share/ca-certificates", "/etc/pki/ca-trust/source/anchors")
-PIP_FILES = ("/etc/pip.conf", "~/.pip/pip.conf", "~/.config/pip/pip.conf")
 DOCKER_ROOT = "/var/lib/docker"
 SERVICE_UID = 10001
 
@@ -63,7 +51,6 @@ def os_release() -> dict[str, str]:
             pairs[key] = value.strip('"')
     return {
         "id": pairs.get("ID", ""),
-        "like": pairs.get("ID_LIKE", ""),
         "version": pairs.get("VERSION_ID", ""),
         "codename": pairs.get("VERSION_CODENAME", ""),
         "name": pairs.get("PRETTY_NAME", platform.platform()),
@@ -153,70 +140,6 @@ def listener(address: str, port: int) -> str:
     return ""
 
 
-def reach(url: str, timeout: float) -> str:
-    """Empty when the address answered with anything but a server error, else the reason in one line."""
-    request = urllib.request.Request(url, method="HEAD", headers={"User-Agent": "samstudio-preflight"})  # noqa: S310
-    try:
-        with urllib.request.urlopen(request, timeout=timeout):  # noqa: S310
-            return ""
-    except urllib.error.HTTPError as error:
-        return "" if error.code in (401, 403, 404, 405) and not _blocked(error) else f"HTTP {error.code}"
-    except (urllib.error.URLError, ssl.SSLError, OSError, http.client.HTTPException, ValueError) as error:
-        return str(getattr(error, "reason", error)) or type(error).__name__
-
-
-def _blocked(error: urllib.error.HTTPError) -> bool:
-    """A registry answers 401 with its own header; a proxy's refusal is a 403 without one."""
-    return error.code == 403 and "Docker-Distribution-Api-Version" not in error.headers
-
-
-def listing_digest(folder: str) -> str:
-    """Twelve hex digits over the names and sizes of a folder's files."""
-    listing = sorted(f"{path.name} {path.stat().st_size}" for path in Path(folder).iterdir())
-    return hashlib.sha256("\n".join(listing).encode()).hexdigest()[:12]
-
-
-def pip_settings() -> dict[str, object]:
-    """The index settings that pip on this host would use, files first, then the environment, as pip orders them."""
-    settings: dict[str, str] = {}
-    for name in PIP_FILES:
-        parser = configparser.RawConfigParser()
-        with contextlib.suppress(configparser.Error, OSError):
-            parser.read(Path(name).expanduser())
-        for section in ("global", "install"):
-            if parser.has_section(section):
-                settings.update(parser.items(section))
-    for key, value in os.environ.items():
-        if key.startswith("PIP_"):
-            settings[key[4:].lower().replace("_", "-")] = value
-
-    def words(key: str) -> list[str]:
-        return settings.get(key, "").split()
-
-    folders = [item.removeprefix("file://") for item in words("find-links") if item.startswith(("/", "file:/"))]
-    return {
-        "index_url": settings.get("index-url", ""),
-        "extra_index_url": [item for item in words("extra-index-url") if not item.startswith("file:")],
-        "local_index_url": [item for item in words("extra-index-url") if item.startswith("file:")],
-        "find_links": [item for item in words("find-links") if not item.startswith(("/", "file:/"))],
-        "wheel_folders": [{"path": item, "digest": listing_digest(item)} for item in folders if Path(item).is_dir()],
-        "trusted_host": words("trusted-host"),
-        "no_index": settings.get("no-index", "").lower() in ("1", "true", "yes", "on"),
-    }
-
-
-def debian_mirror() -> dict[str, str]:
-    """The Debian mirrors of this host, from its own sources: {main, security}; empty where there is none."""
-    mirrors = {"main": "", "security": ""}
-    listing = output("apt-get", "indextargets", "--format", "$(REPO_URI) $(ORIGIN) $(LABEL)", "Created-By: Packages")
-    for line in listing.splitlines():
-        uri, _, origin = line.partition(" ")
-        if origin.startswith("Debian"):
-            kind = "security" if "Debian-Security" in origin else "main"
-            mirrors[kind] = mirrors[kind] or uri.rstrip("/")
-    return mirrors
-
-
 def images_problem(folder: str) -> str:
     """Empty when the containers' user can list the folder and read a file in it, else what is wrong."""
     if not folder:
@@ -253,18 +176,11 @@ def main() -> None:
     remembered = deployed_subnet(settings["config_dir"]) if docker["installed"] and not docker["version"] else ""
     own = set(settings["containers"]) & set(running_containers()) or set(settings["containers"] if remembered else [])
     published = published_ports(own)
-    pip, mirror = pip_settings(), debian_mirror()
-    own_sources = {"pip_index": pip["index_url"], "debian_mirror": mirror["main"]} if settings["urls"] else {}
-    urls = settings["urls"] | {name: url for name, url in own_sources.items() if str(url).startswith("http")}
-    with ThreadPoolExecutor(max_workers=16) as pool:
-        answers = pool.map(lambda item: (item[0], reach(item[1], settings["timeout"])), urls.items())
-        unreachable = dict(answers)
     facts = {
         "uid": os.getuid(),
         "os": os_release(),
         "arch": platform.machine(),
         "python": platform.python_version(),
-        "cores": os.cpu_count() or 1,
         "memory_bytes": memory_bytes(),
         "free_bytes": free_bytes(settings["data_dir"], str(docker.get("root", DOCKER_ROOT))),
         "init": init_system(),
@@ -277,23 +193,8 @@ def main() -> None:
             port: "" if int(port) in published else listener(address, int(port))
             for port, address in settings["ports"].items()
         },
-        "unreachable": unreachable,
         "files": {name: Path(name).stat().st_size for name in settings["files"] if Path(name).is_file()},
-        "pip": pip,
-        "debian_mirror": mirror,
-        "ca_certificates": sorted(str(path) for folder in CA_FOLDERS for path in Path(folder).glob("*.crt")),
-        "proxies": {
-            key: os.environ[key]
-            for key in ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-            if os.environ.get(key)
-        },
         "images_problem": images_problem(settings["images"]),
-        "nvidia_smi": output("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"),
-        "nvidia_pci": [
-            device.name
-            for device in Path("/sys/bus/pci/devices").glob("*")
-            if (device / "vendor").is_file() and (device / "vendor").read_text().strip() == "0x10de"
-        ],
     }
     json.dump(facts, sys.stdout)
 
