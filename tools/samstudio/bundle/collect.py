@@ -69,7 +69,8 @@ def wheels(locks: Iterable[Path], work: Path) -> list[Path]:
     folder = work / hashlib.sha256(b"".join(content) + sys.version.encode()).hexdigest()[:12]
     for lock in locks:
         _run(
-            [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--require-hashes",
+            [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
+             "--require-hashes",
              "--only-binary=:all:", f"--dest={folder}", f"--requirement={lock}"],
             "See that pip download works on this host, then run the same command again",
         )  # fmt: skip
