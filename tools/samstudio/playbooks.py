@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import yaml
 
 from samstudio.errors import SamstudioError
 
@@ -19,52 +24,114 @@ PLAYBOOKS: Mapping[str, str] = {
     "destroy": "playbooks/destroy.yml",
     "bundle": "playbooks/bundle.yml",
 }
+#: with one of them set, Ansible knows sudo's password or asks for it by itself
+PASSWORD_VARIABLES = ("ANSIBLE_BECOME_PASSWORD_FILE", "ANSIBLE_BECOME_PASS", "ANSIBLE_BECOME_ASK_PASS")
 DESTROY_DATA = ("-e", '{"samstudio_destroy_data": true}')
+RECONSIDER = ("-e", '{"samstudio_reconsider": true}')
+BUNDLE = "samstudio_bundle"
 
 
 @dataclass(frozen=True)
 class Run:
-    """A command to run in `folder`, with `environment` added to the caller's."""
+    """A command to run in the caller's folder, with `environment` added to the caller's."""
 
     argv: tuple[str, ...]
-    folder: Path
     environment: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The caller's arguments for ansible-playbook, as its own parser reads them; paths are as the caller wrote them."""
+
+    #: what is no option and belongs to none
+    words: tuple[str, ...]
+    inventories: tuple[str, ...]
+    extra_vars: tuple[str, ...]
+    verbose: bool
+    #: a password for sudo is given or will be asked for
+    become_password: bool
+    #: nothing is run on a host
+    only_lists: bool
+
+
+def read(extra: Sequence[str]) -> Arguments:
+    """What the arguments say. An unknown option ends the process with ansible-playbook's own message."""
+    from ansible.cli.playbook import PlaybookCLI  # hosts have this package and no Ansible
+
+    command = PlaybookCLI(["ansible-playbook"])
+    command.init_parser()
+    found = command.parser.parse_intermixed_args(["site.yml", *extra])
+    return Arguments(
+        words=tuple(found.args[1:]),
+        inventories=tuple(found.inventory or ()),
+        extra_vars=tuple(found.extra_vars),
+        verbose=found.verbosity > 0,
+        become_password=bool(found.become_ask_pass or found.become_password_file),
+        only_lists=found.syntax or found.listhosts or found.listtasks or found.listtags,
+    )
 
 
 def prepare(verb: str, extra: Sequence[str], home: Path, environment: Mapping[str, str]) -> Run:
     """The run of a verb.
 
     Args:
-        extra: the user's arguments for ansible-playbook, unchanged; `-i` among them replaces the local inventory.
+        extra: the user's arguments for ansible-playbook, unchanged; `-i` among them replaces the local inventory, and
+            every path among them means the caller's folder.
         home: the repository.
         environment: the caller's environment; its ANSIBLE_* settings win over ours.
     """
-    named = inventories(extra)
-    inventory = () if named else ("-i", INVENTORY)
+    arguments = read(extra)
+    inventory = () if arguments.inventories else ("-i", str(home / INVENTORY))
     return Run(
-        argv=("ansible-playbook", *inventory, PLAYBOOKS[verb], *extra),
-        folder=home,
-        environment=_display(extra, home, environment),
+        argv=("ansible-playbook", *inventory, str(home / PLAYBOOKS[verb]), *extra, *_absolute_bundle(arguments)),
+        environment={
+            **({} if "ANSIBLE_CONFIG" in environment else {"ANSIBLE_CONFIG": str(home / "ansible.cfg")}),
+            **_display(arguments, home, environment),
+        },
     )
 
 
-def inventories(extra: Sequence[str]) -> list[str]:
-    """The inventories that the user's arguments name."""
-    found = []
-    for index, argument in enumerate(extra):
-        if argument in ("-i", "--inventory") and index + 1 < len(extra):
-            found.append(extra[index + 1])
-        elif argument.startswith("--inventory="):
-            found.append(argument.partition("=")[2])
-        elif argument.startswith("-i") and not argument.startswith("--") and len(argument) > 2:
-            found.append(argument[2:])
-    return found
+def asks_for_password(extra: Sequence[str], home: Path, environment: Mapping[str, str], terminal: bool) -> bool:
+    """Whether Ansible must ask for sudo's password, since this machine is deployed by somebody whose sudo wants one.
+
+    Raises:
+        SamstudioError: there is nobody to ask, or no sudo.
+    """
+    arguments = read(extra)
+    given = arguments.become_password or not environment.keys().isdisjoint(PASSWORD_VARIABLES)
+    here = all((Path.cwd() / name).resolve() == (home / INVENTORY).resolve() for name in arguments.inventories)
+    if os.getuid() == 0 or given or not here or arguments.only_lists:
+        return False
+    command = "run the same command as root"
+    if shutil.which("sudo") is None:
+        raise SamstudioError("This needs root.", found="another user, and no sudo", expected="root", command=command)
+    # What sudo remembers counts on this terminal alone, and Ansible runs it without one.
+    done = subprocess.run(["sudo", "-n", "-k", "true"], capture_output=True, check=False, timeout=60)
+    if done.returncode == 0 or terminal:
+        return done.returncode != 0
+    raise SamstudioError(
+        "sudo wants a password and there is no terminal to ask on.", found="no terminal",
+        expected="a terminal, a file with the password, or a sudo that wants none",
+        command="run the same command with --become-password-file FILE",
+    )  # fmt: skip
 
 
-def _display(extra: Sequence[str], home: Path, environment: Mapping[str, str]) -> dict[str, str]:
+def _absolute_bundle(arguments: Arguments) -> tuple[str, ...]:
+    """The bundle, which the roles want as an absolute path, once more, for whoever named it from the current folder."""
+    from ansible.parsing.splitter import parse_kv
+
+    named = ""
+    for text in arguments.extra_vars:
+        given = yaml.safe_load(text) if text.startswith("{") else {} if text.startswith("@") else parse_kv(text)
+        named = given.get(BUNDLE, named)
+    if not named or Path(named).is_absolute():
+        return ()
+    return ("-e", json.dumps({BUNDLE: str(Path.cwd() / named)}))
+
+
+def _display(arguments: Arguments, home: Path, environment: Mapping[str, str]) -> dict[str, str]:
     """Short lines with elapsed times; Ansible's own display for whoever asks for more with -v."""
-    wordy = any(argument == "--verbose" or argument.startswith("-v") for argument in extra)
-    if wordy or "ANSIBLE_STDOUT_CALLBACK" in environment:
+    if arguments.verbose or "ANSIBLE_STDOUT_CALLBACK" in environment:
         return {}
     known = environment.get("ANSIBLE_CALLBACK_PLUGINS")
     ours = str(home / "tools" / "ansible" / "callback")
@@ -91,16 +158,14 @@ def home(environment: Mapping[str, str] = os.environ) -> Path:
     return folder
 
 
-def check_readable(run: Run) -> None:
+def check_readable(verb: str, extra: Sequence[str], home: Path) -> None:
     """Refuse before anything starts what ansible-playbook would only warn of.
 
     Raises:
         SamstudioError: a playbook or inventory is missing or unreadable.
     """
-    named = inventories(run.argv[1:])
-    playbook = next(argument for argument in run.argv if argument in PLAYBOOKS.values())
-    for kind, name in [("playbook", playbook), *(("inventory", name) for name in named if "," not in name)]:
-        path = run.folder / name
+    named = [Path.cwd() / name for name in read(extra).inventories if "," not in name] or [home / INVENTORY]
+    for kind, path in [("playbook", home / PLAYBOOKS[verb]), *(("inventory", path) for path in named)]:
         if not os.access(path, os.R_OK):
             raise SamstudioError(
                 f"The {kind} cannot be read.", found=f"{'unreadable' if path.exists() else 'no'} {path}",

@@ -39,31 +39,121 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("verb", "extra", "argv"),
     [
-        ("deploy", [], ("-i", "inventory/local", "site.yml")),
-        ("deploy", ["-i", "lab"], ("site.yml", "-i", "lab")),
-        ("deploy", ["--inventory=lab"], ("site.yml", "--inventory=lab")),
+        ("deploy", [], ("-i", "/clone/inventory/local", "/clone/site.yml")),
+        ("deploy", ["-i", "lab"], ("/clone/site.yml", "-i", "lab")),
+        ("deploy", ["--inventory=lab"], ("/clone/site.yml", "--inventory=lab")),
         ("verify", ["--check", "--diff", "-e", "x=1"],
-         ("-i", "inventory/local", "playbooks/verify.yml", "--check", "--diff", "-e", "x=1")),
+         ("-i", "/clone/inventory/local", "/clone/playbooks/verify.yml", "--check", "--diff", "-e", "x=1")),
     ],
 )  # fmt: skip
 def test_arguments_pass_through(verb: str, extra: list[str], argv: tuple[str, ...]) -> None:
     assert playbooks.prepare(verb, extra, Path("/clone"), {}).argv == ("ansible-playbook", *argv)
 
 
-def test_the_callers_display_wins() -> None:
+def test_the_callers_settings_win() -> None:
     ours = playbooks.prepare("deploy", [], Path("/clone"), {"ANSIBLE_CALLBACK_PLUGINS": "/theirs"}).environment
     assert ours["ANSIBLE_CALLBACK_PLUGINS"] == "/clone/tools/ansible/callback:/theirs"
-    assert playbooks.prepare("deploy", ["-vv"], Path("/clone"), {}).environment == {}
-    assert playbooks.prepare("deploy", [], Path("/clone"), {"ANSIBLE_STDOUT_CALLBACK": "yaml"}).environment == {}
+    assert ours["ANSIBLE_CONFIG"] == "/clone/ansible.cfg"
+    theirs = {"ANSIBLE_CONFIG": "/theirs.cfg"}
+    assert playbooks.prepare("deploy", ["-vv"], Path("/clone"), theirs).environment == {}
+    theirs["ANSIBLE_STDOUT_CALLBACK"] = "yaml"
+    assert playbooks.prepare("deploy", [], Path("/clone"), theirs).environment == {}
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        ["-e", "samstudio_bundle=./x.tar"],
+        ["-esamstudio_bundle=./x.tar"],
+        ["--extra-vars=a=b samstudio_bundle='./x.tar'"],
+        ["-e", '{"samstudio_bundle": "./x.tar"}', "-e", "a=b"],
+    ],
+)
+def test_a_bundle_named_from_the_callers_folder_is_there(
+    extra: list[str], clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    task = {"name": "Say it", "ansible.builtin.debug": {"msg": "bundle {{ samstudio_bundle }}."}}
+    play = [{"name": "x", "hosts": "all", "gather_facts": False, "tasks": [task]}]
+    (clone / "site.yml").write_text(json.dumps(play))
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert CliRunner().invoke(app, ["deploy", *extra]).exit_code == 0
+    assert f"bundle {folder}/x.tar." in capfd.readouterr().out
+    assert (
+        playbooks.prepare("deploy", ["-e", "samstudio_bundle=/x.tar"], clone, {}).argv[-1] == "samstudio_bundle=/x.tar"
+    )
+
+
+def test_an_inventory_and_settings_named_from_the_callers_folder_are_taken(
+    clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    local = (clone / "inventory" / "local").read_text()
+    (folder / "mylab").write_text(local.replace("localhost", "mine"))
+    (folder / "settings.json").write_text('{"extra": "from a file"}')
+    monkeypatch.chdir(folder)
+    assert CliRunner().invoke(app, ["deploy", "-i", "./mylab", "-e", "@settings.json"]).exit_code == 0
+    assert "this is site.yml from a file" in capfd.readouterr().out
+    with pytest.raises(SamstudioError) as raised:
+        playbooks.check_readable("deploy", ["-i", "./nolab"], clone)
+    assert raised.value.found == f"no {folder}/nolab"
+
+
+def test_reconsider_is_an_extra_variable(clone: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    said = "{{ samstudio_reconsider | default(false) | ternary('chosen anew', 'kept') }}"
+    task = {"name": "Say it", "ansible.builtin.debug": {"msg": said}}
+    (clone / "site.yml").write_text(json.dumps([{"name": "x", "hosts": "all", "gather_facts": False, "tasks": [task]}]))
+    assert CliRunner().invoke(app, ["deploy"]).exit_code == 0
+    assert "kept" in capfd.readouterr().out
+    assert CliRunner().invoke(app, ["deploy", "--reconsider"]).exit_code == 0
+    assert "chosen anew" in capfd.readouterr().out
+
+
+@pytest.fixture
+def somebody(clone: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The tests' user, seen as an ordinary one whose sudo wants a password; sudo itself is a stand-in."""
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    for name in playbooks.PASSWORD_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    sudo = clone / "bin" / "sudo"
+    sudo.parent.mkdir()
+    sudo.write_text('#!/bin/sh\n[ "$*" = "-n -k true" ] && exit 1\nexit 2\n')
+    sudo.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{sudo.parent}:{os.environ['PATH']}")
+    return clone
+
+
+def test_sudos_password_is_asked_for_where_it_is_needed(somebody: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def asks(*extra: str, **environment: str) -> bool:
+        return playbooks.asks_for_password(extra, somebody, environment, terminal=True)
+
+    assert asks()
+    assert asks("-i", str(somebody / "inventory" / "local"), "--tags", "x")
+    assert not asks("-i", "lab")
+    assert not asks("-K")
+    assert not asks("--become-password-file", "f")
+    assert not asks(ANSIBLE_BECOME_PASSWORD_FILE="f")
+    assert not asks("--list-tasks")
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    assert not asks()
+
+
+def test_without_a_terminal_it_says_how_to_give_the_password(somebody: Path) -> None:
+    result = CliRunner().invoke(app, ["deploy"])
+    assert result.exit_code == 1
+    with pytest.raises(SamstudioError, match="sudo wants a password") as raised:
+        playbooks.asks_for_password([], somebody, {}, terminal=False)
+    assert "--become-password-file" in raised.value.command
 
 
 @pytest.mark.parametrize("missing", ["site.yml", "inventory/local"])
 def test_what_is_missing_is_named_before_anything_starts(clone: Path, missing: str) -> None:
-    run = playbooks.prepare("deploy", [], clone, {})
-    playbooks.check_readable(run)
+    playbooks.check_readable("deploy", [], clone)
     (clone / missing).unlink()
     with pytest.raises(SamstudioError) as raised:
-        playbooks.check_readable(run)
+        playbooks.check_readable("deploy", [], clone)
     assert missing in raised.value.found
 
 
@@ -111,9 +201,7 @@ def test_the_display_shows_changes_messages_failures_and_the_recap(clone: Path) 
         json.dumps([{"name": "A play", "hosts": "all", "gather_facts": False, "tasks": tasks}])
     )
     run = playbooks.prepare("deploy", [], clone, {})
-    ran = subprocess.run(
-        run.argv, cwd=run.folder, env={**os.environ, **run.environment}, capture_output=True, text=True, check=False
-    )
+    ran = subprocess.run(run.argv, env={**os.environ, **run.environment}, capture_output=True, text=True, check=False)
     lines = ran.stdout.splitlines()
     assert ran.returncode == 2
     assert "A play" in lines
@@ -145,7 +233,8 @@ def test_a_bundle_holds_what_the_playbook_describes(
     monkeypatch.setattr(collect, "packages", lambda names, work: [])
     monkeypatch.setattr(collect, "wheels", lambda locks, work: [])
     file.parent.mkdir()
-    result = CliRunner().invoke(app, ["bundle", str(file), "-e", "asked=for"])
+    monkeypatch.chdir(file.parent)
+    result = CliRunner().invoke(app, ["bundle", "-e", "asked=for", "bundle.tar"])
     assert result.exit_code == 0, result.output + capfd.readouterr().out
     manifest = check.verify(file)
     assert manifest["choices"]["asked"] == "for"

@@ -27,8 +27,11 @@ def bundle(context: typer.Context) -> None:
 
     Run again, it fetches and builds only what is missing. Further arguments go to ansible-playbook.
     """
-    arguments = list(context.args)
-    named = Path(arguments.pop(0)).absolute() if arguments and not arguments[0].startswith("-") else None
+    words = playbooks.read(context.args).words
+    if len(words) > 1:
+        raise typer.BadParameter(f"more than one FILE: {' '.join(words)}")
+    arguments = [argument for argument in context.args if argument not in words]
+    named = Path(words[0]).absolute() if words else None
     with failures():
         home = playbooks.home()
         work = home / ".cache" / "bundle"

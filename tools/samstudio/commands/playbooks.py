@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import time
 from typing import Annotated
 
@@ -23,13 +24,18 @@ def preflight(context: typer.Context) -> None:
     run("preflight", context.args)
 
 
-def deploy(context: typer.Context) -> None:
+def deploy(
+    context: typer.Context,
+    reconsider: Annotated[
+        bool, typer.Option("--reconsider", help="Choose sources anew instead of keeping what the first deploy chose.")
+    ] = False,
+) -> None:
     """From a bare host to a proven click. Run again, it mends and never rotates secrets or loses annotations.
 
     Further arguments go to ansible-playbook: -i INVENTORY, --check, --diff, --tags, --limit, -e, -v.
     """
     started = time.time()
-    run("deploy", context.args)
+    run("deploy", [*(playbooks.RECONSIDER if reconsider else ()), *context.args])
     with failures():
         found = summary.read(newer_than=started)
         if found and "--check" not in context.args:
@@ -59,14 +65,17 @@ def destroy(
 def run(verb: str, extra: list[str]) -> None:
     """Run and take over ansible-playbook's exit code; Ctrl-C reaches it, too, and it cleans up."""
     with failures():
-        run = playbooks.prepare(verb, extra, playbooks.home(), os.environ)
-        playbooks.check_readable(run)
+        home = playbooks.home()
+        playbooks.check_readable(verb, extra, home)
+        if playbooks.asks_for_password(extra, home, os.environ, terminal=sys.stdin.isatty()):
+            extra = [*extra, "--ask-become-pass"]
+        run = playbooks.prepare(verb, extra, home, os.environ)
         if shutil.which(run.argv[0]) is None:
             raise SamstudioError(
                 "ansible-playbook is not there.", found=f"not on PATH {os.environ.get('PATH', '')}",
                 expected="the virtual environment that ./samstudio makes", command=f"./samstudio {verb}",
             )  # fmt: skip
-    process = subprocess.Popen(run.argv, cwd=run.folder, env={**os.environ, **run.environment})
+    process = subprocess.Popen(run.argv, env={**os.environ, **run.environment})
     while True:
         try:
             code = process.wait()
