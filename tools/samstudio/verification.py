@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,10 +11,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from samstudio import samples
 from samstudio.backend_client import Backend
 from samstudio.labelstudio import LabelStudio, LabelStudioError, api_errors, label_config, ml_backends, projects
+from samstudio.labelstudio.prompts import prompt
 
 RESERVED = "reserved network"
 
@@ -112,55 +113,15 @@ Ask = Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]
 
 
 def _click(ask: Ask, task: dict[str, Any], config: label_config.LabelConfig, file: str, shape: samples.Shape) -> Click:
-    context = {"result": keypoint(config, shape.click, (samples.WIDTH, samples.HEIGHT))}
+    drawn = samples.mask(shape)
+    size = (samples.WIDTH, samples.HEIGHT)
+    context = {"result": prompt(config, shape.click, size, box=Image.fromarray(drawn).getbbox())}
     started = time.perf_counter()
     answer = ask(task, context)
     elapsed = (time.perf_counter() - started) * 1000
-    drawn = samples.mask(shape)
     return Click(
         file, task["id"], shape.label, round(samples.iou(decoded(answer, drawn.shape), drawn), 4), round(elapsed, 1)
     )
-
-
-def keypoint(
-    config: label_config.LabelConfig, point: tuple[float, float], size: tuple[int, int]
-) -> list[dict[str, Any]]:
-    """A positive click as the editor sends it: with a shared <Labels>, two items of one id.
-
-    Args:
-        point: (x, y) in pixels.
-        size: (width, height) in pixels.
-
-    Raises:
-        LabelStudioError: the labeling config has no smart key point.
-    """
-    controls = config.prompts("KeyPoint")
-    if not controls or not controls[0].labels:
-        raise LabelStudioError(
-            "The labeling config has no smart key point to click with.", link="label-config",
-            found=", ".join(f"<{control.tag}>" for control in config.controls if control.smart) or "no smart control",
-            expected='<KeyPointLabels … smart="true"> with at least one <Label>',
-            command="samstudio register --set-config",
-        )  # fmt: skip
-    control, (width, height) = controls[0], size
-    label = control.labels[0]
-    place = {"x": point[0] / width * 100, "y": point[1] / height * 100, "width": 0.26, "labels": [label]}
-    item = {
-        "id": uuid.uuid4().hex[:10],
-        "to_name": control.to_name,
-        "original_width": width,
-        "original_height": height,
-        "image_rotation": 0,
-        "is_positive": True,
-        "origin": "manual",
-    }
-    if not control.shared:
-        own = {**place, "keypointlabels": [label]}
-        return [{**item, "from_name": control.name, "type": "keypointlabels", "value": own}]
-    return [
-        {**item, "from_name": control.name, "type": "keypoint", "value": place},
-        {**item, "from_name": control.shared, "type": "labels", "value": place},
-    ]
 
 
 def interactive(studio: LabelStudio, record: int, task: int, context: dict[str, Any]) -> dict[str, Any]:

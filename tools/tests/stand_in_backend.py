@@ -157,7 +157,9 @@ class _Handler(BaseHTTPRequestHandler):
         prompt = context["result"][0]
         value, size = prompt["value"], (prompt["original_width"], prompt["original_height"])
         file = PurePosixPath(unquote(asked["tasks"][0]["data"]["image"])).name
-        point = (value["x"] / 100 * size[0], value["y"] / 100 * size[1])
+        middle = {side: value[side] + (value[length] / 2 if "height" in value else 0)
+                  for side, length in (("x", "width"), ("y", "height"))}  # fmt: skip
+        point = (middle["x"] / 100 * size[0], middle["y"] / 100 * size[1])
         mask = _shape_at(file, point)
         rle = mask2rle((~mask if self.behaviour.predict == "wrong-mask" else mask).astype(np.uint8) * 255)  # type: ignore[no-untyped-call]
         item = {"id": "stand-in", "to_name": prompt["to_name"], "original_width": size[0], "original_height": size[1],
@@ -165,9 +167,16 @@ class _Handler(BaseHTTPRequestHandler):
         brush = {"format": "rle", "rle": rle}
         result = [
             {**item, "from_name": "mask", "type": "brush", "value": brush},
-            {**item, "from_name": "label", "type": "labels", "value": {**brush, "labels": value["labels"]}},
+            {**item, "from_name": "label", "type": "labels", "value": {**brush, "labels": _labels(asked)}},
         ]
         return 200, {"results": [{"result": result, "score": 1.0, "model_version": "stand-in"}]}
+
+
+def _labels(asked: Any) -> list[str]:
+    values = [item["value"] for item in asked["params"]["context"]["result"]]
+    return next(
+        value[key] for value in values for key in ("labels", "keypointlabels", "rectanglelabels") if key in value
+    )
 
 
 def _shape_at(file: str, point: tuple[float, float]) -> Any:

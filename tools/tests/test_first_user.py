@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 from samstudio import samples
 from samstudio.labelstudio import connect, label_config, ml_backends, projects
+from samstudio.labelstudio.prompts import prompt
 from samstudio.labelstudio.session import sign_in
 from samstudio.labelstudio.tokens import obtain
-from samstudio.verification import decoded, interactive, keypoint
+from samstudio.verification import decoded, interactive
 
 from tools.tests import backend, label_studio
 
@@ -132,7 +133,7 @@ def test_one_command_leads_to_a_working_click(studio: label_studio.RunningLabelS
         tasks = {samples.named_by(task["data"]["image"]): task["id"] for task in projects.tasks(connection, number)}
         scene = samples.SCENES[0]
         for shape in scene.shapes:
-            context = {"result": keypoint(config, shape.click, (samples.WIDTH, samples.HEIGHT))}
+            context = {"result": prompt(config, shape.click, (samples.WIDTH, samples.HEIGHT))}
             answer = interactive(connection, int(record.id or 0), tasks[scene.file], context)
             drawn = samples.mask(shape)
             assert samples.iou(decoded(answer, drawn.shape), drawn) >= 0.8

@@ -15,8 +15,9 @@ from pathlib import Path
 from samstudio import deployment, samples
 from samstudio.errors import SamstudioError
 from samstudio.labelstudio import connect, label_config, ml_backends, projects
+from samstudio.labelstudio.prompts import prompt
 from samstudio.secret_store import API_TOKEN, SecretStore
-from samstudio.verification import decoded, interactive, keypoint
+from samstudio.verification import decoded, interactive
 
 found = deployment.load()
 studio = connect(found.label_studio.url, SecretStore(found.secrets_dir).read(API_TOKEN))
@@ -33,7 +34,7 @@ with outcomes.open("w", buffering=1) as file:
             break
         started = time.time()
         try:
-            context = {"result": keypoint(labels, shape.click, (samples.WIDTH, samples.HEIGHT))}
+            context = {"result": prompt(labels, shape.click, (samples.WIDTH, samples.HEIGHT))}
             iou, error = samples.iou(decoded(interactive(studio, record, task, context), drawn.shape), drawn), ""
         except SamstudioError as failure:
             iou, error = 0.0, f"{failure.message} {failure.found}"

@@ -37,7 +37,7 @@ def page() -> str:
 
 
 def _section(cause: Cause) -> str:
-    why, fix = cause.told({"register": "samstudio register --project PROJECT"})
+    why, fix = cause.told({"register": "samstudio register --project PROJECT", "register_new": "samstudio register"})
     parts = [f"### {cause.id}\n"]
     if cause.texts:
         parts.append("What you see (… stands for anything):\n\n" + _verbatim(*cause.texts))

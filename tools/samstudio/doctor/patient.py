@@ -103,6 +103,7 @@ class Examination:
             "container": self.patient.backend_container,
             "studio_container": self.patient.studio_container,
             "register": self._register(),
+            "register_new": self.patient.register,
             "label_studio_url": self.patient.studio_internal,
             "project": self.project.id if self.project is not None else self.patient.project,
         }

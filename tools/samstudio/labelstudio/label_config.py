@@ -5,14 +5,13 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 
-#: Controls whose smart copy sends a prompt (measured in the editor; polygon, ellipse and vector tools never do).
-PROMPT_TAGS = ("KeyPointLabels", "KeyPoint", "RectangleLabels", "Rectangle", "BrushLabels", "Brush")
-#: Controls that can hold what a segmentation returns, best first.
+#: Controls whose smart copy asks the backend, best first. (Polygon and ellipse send nothing, a brush what it ignores.)
+PROMPT_TAGS = ("KeyPointLabels", "KeyPoint", "RectangleLabels", "Rectangle")
+#: Controls into which the backend answers, best first.
 OUTPUT_TAGS = (
-    "BrushLabels", "Brush", "BitmaskLabels", "Bitmask", "PolygonLabels", "Polygon", "VectorLabels", "Vector",
+    "BrushLabels", "Brush", "BitmaskLabels", "Bitmask", "PolygonLabels", "Polygon",
     "EllipseLabels", "Ellipse", "RectangleLabels", "Rectangle",
 )  # fmt: skip
-BRUSHES = ("BrushLabels", "Brush")
 
 
 @dataclass(frozen=True)
@@ -26,6 +25,10 @@ class Control:
     smart: bool
     shared: str = ""
 
+    def takes(self, label: str) -> bool:
+        """Whether it can hold a region of this label; one without any labels takes whatever comes."""
+        return label in self.labels or not (self.labels or self.tag.endswith("Labels"))
+
 
 @dataclass(frozen=True)
 class LabelConfig:
@@ -34,19 +37,34 @@ class LabelConfig:
     data_key: str
     controls: tuple[Control, ...]
 
-    def prompts(self, kind: str) -> tuple[Control, ...]:
-        """The smart controls of a kind: `KeyPoint` or `Rectangle`, shared labels or own."""
-        smart = (control for control in self.controls if control.smart)
-        return tuple(control for control in smart if control.tag.removesuffix("Labels") == kind)
+    @property
+    def prompts(self) -> tuple[Control, ...]:
+        """The smart key points, then the smart rectangles."""
+        smart = [control for control in self.controls if control.smart and control.tag in PROMPT_TAGS]
+        return tuple(sorted(smart, key=lambda control: PROMPT_TAGS.index(control.tag)))
 
     @property
     def outputs(self) -> tuple[Control, ...]:
+        """Where a mask can go. A rectangle that people prompt with is one only where there is no other."""
         known = [control for control in self.controls if control.tag in OUTPUT_TAGS]
-        return tuple(sorted(known, key=lambda control: OUTPUT_TAGS.index(control.tag)))
+        chosen = [control for control in known if control not in self.prompts] or known
+        return tuple(sorted(chosen, key=lambda control: OUTPUT_TAGS.index(control.tag)))
+
+    @property
+    def working_prompt(self) -> Control | None:
+        """The first prompt that has labels, each of which an output takes."""
+        return next(
+            (
+                prompt
+                for prompt in self.prompts
+                if prompt.labels and all(any(output.takes(label) for output in self.outputs) for label in prompt.labels)
+            ),
+            None,
+        )
 
 
 def parse(xml: str) -> LabelConfig:
-    """Read the controls of the first <Image>.
+    """Read the controls of the first <Image> that has a smart one, else of the first.
 
     Raises:
         ValueError: not XML, or no <Image> in it.
@@ -55,9 +73,14 @@ def parse(xml: str) -> LabelConfig:
         root = ET.fromstring(xml)  # noqa: S314 - a labeling config; expat expands no external entities
     except ET.ParseError as error:
         raise ValueError(f"the labeling config is not XML: {error}") from error
-    image = next(iter(root.iter("Image")), None)
-    if image is None:
+    images = list(root.iter("Image"))
+    if not images:
         raise ValueError("the labeling config has no <Image>")
+    read = [_of(root, image) for image in images]
+    return next((config for config in read if config.prompts), read[0])
+
+
+def _of(root: ET.Element, image: ET.Element) -> LabelConfig:
     name = image.get("name", "")
     shared = next((tag for tag in root.iter("Labels") if tag.get("toName") == name), None)
     controls = []
@@ -73,7 +96,7 @@ def parse(xml: str) -> LabelConfig:
                 name=tag.get("name", ""),
                 to_name=name,
                 labels=labels,
-                smart=tag.get("smart") == "true",
+                smart=tag.get("smart", "").lower() == "true",
                 shared="" if own or shared is None else shared.get("name", ""),
             )
         )
@@ -87,22 +110,19 @@ def missing(xml: str) -> list[str]:
     except ValueError as error:
         return [f'{error}; add <Image name="image" value="$image"/>']
     problems = []
-    prompts = [*config.prompts("KeyPoint"), *config.prompts("Rectangle")]
-    if not prompts:
+    if not config.prompts:
         problems.append(
             "no smart control, so a click asks no model; add "
             f'<KeyPointLabels name="point" toName="{config.image}" smart="true">…</KeyPointLabels>'
         )
-    outputs = [control for control in config.outputs if control not in prompts]
-    if not outputs:
+    if not config.outputs:
         problems.append(f'nowhere to put a mask; add <BrushLabels name="mask" toName="{config.image}">…</BrushLabels>')
-    elif prompts and not any(
-        set(prompt.labels) <= set(output.labels) and prompt.labels for prompt in prompts for output in outputs
-    ):
-        asked = sorted({label for prompt in prompts for label in prompt.labels})
-        held = sorted({label for output in outputs for label in output.labels})
+    elif config.prompts and config.working_prompt is None:
+        asked = sorted({label for prompt in config.prompts for label in prompt.labels})
+        held = sorted({label for output in config.outputs for label in output.labels})
         problems.append(
             f"the labels do not match: the smart controls have {', '.join(asked) or 'none'}, "
-            f'<{outputs[0].tag} name="{outputs[0].name}"> has {", ".join(held) or "none"}; give both the same'
+            f'<{config.outputs[0].tag} name="{config.outputs[0].name}"> has {", ".join(held) or "none"}; '
+            "give both the same"
         )
     return problems

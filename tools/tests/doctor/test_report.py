@@ -28,6 +28,10 @@ def test_every_cause_is_produced() -> None:
     assert len(known) == len(CAUSES)
 
 
+def test_no_mend_replaces_a_labeling_config() -> None:
+    assert [cause.id for cause in CAUSES if "--set-config" in cause.fix] == []
+
+
 def test_the_troubleshooting_page_is_current() -> None:
     assert DOCS.read_text() == page(), "run: python -m samstudio.doctor.docs > docs/troubleshooting.md"
 

@@ -9,25 +9,26 @@ NO_PROJECT = Cause(
     "There is no project {project} to look at.",
     "samstudio register, or samstudio doctor --project ID",
 )  # fmt: skip
+BY_HAND = "open project {project} in Label Studio, Settings, Labeling Interface, Code; there "
 CONFIG_NO_IMAGE = Cause(
-    "config-no-image", "label-config", ("the labeling config has no <Image>", "label_config: … is not XML"),
+    "config-no-image", "label-config", ("the labeling config has no <Image>", "the labeling config is not XML"),
     "The labeling config of project {project} has no image: {problem}.",
-    "{register} --set-config",
+    "make a project for images, and leave this one as it is: {register_new}",
 )  # fmt: skip
 CONFIG_NO_SMART = Cause(
     "config-no-smart", "label-config", ("no smart control",),
     "The labeling config of project {project} has no smart control, so a click asks no model.",
-    'add smart="true" to a <KeyPointLabels>, or: {register} --set-config',
+    BY_HAND + 'write smart="true" into a <KeyPointLabels> or <RectangleLabels>, or {addition}',
 )  # fmt: skip
 CONFIG_NO_OUTPUT = Cause(
     "config-no-output", "label-config", ("nowhere to put a mask",),
     "The labeling config of project {project} has no control that can hold a mask.",
-    'add <BrushLabels name="mask" toName="image">, or: {register} --set-config',
+    BY_HAND + "{addition}",
 )  # fmt: skip
 CONFIG_LABELS = Cause(
     "config-labels-differ", "label-config", ("the labels do not match",),
     "In the labeling config of project {project} the smart controls and the masks have different labels: {problem}.",
-    "give both the same labels, or: {register} --set-config",
+    BY_HAND + "{addition}",
 )  # fmt: skip
 RECORD_MISSING = Cause(
     "record-missing", "ml-record", (),

@@ -18,7 +18,8 @@ from samstudio.doctor.finding import Blame, Skip, Status
 from samstudio.doctor.patient import Examination
 from samstudio.doctor.processes import swallowing_proxy
 from samstudio.labelstudio import LabelStudioError, api_errors, http_client
-from samstudio.verification import interactive, keypoint
+from samstudio.labelstudio.prompts import prompt
+from samstudio.verification import interactive
 
 #: A first image on a CPU takes seconds; a fetch that hangs takes longer.
 EMBED_SECONDS = 60
@@ -83,7 +84,7 @@ def click(x: Examination) -> str:
         raise Skip("no image to click")
     assert x.config is not None
     width, height = _size(x, str(x.task["data"][x.config.data_key]))
-    context = {"result": keypoint(x.config, (width / 2, height / 2), (width, height))}
+    context = {"result": prompt(x.config, (width / 2, height / 2), (width, height))}
     started = time.perf_counter()
     try:
         answer = interactive(x.label_studio(), int(x.record.id), x.task["id"], context)

@@ -70,7 +70,8 @@ def labeling_config(x: Examination) -> str:
     xml = x.project.label_config or "<View/>"
     problems = label_config.missing(xml)
     if problems:
-        raise Blame(_config_cause(problems[0]), "; ".join(problems), problem=problems[0])
+        problem, _, addition = problems[0].partition("; ")
+        raise Blame(_config_cause(problem), "; ".join(problems), problem=problem, addition=addition)
     x.config = label_config.parse(xml)
     controls = sorted({control.tag for control in x.config.controls})
     return ", ".join(controls)
