@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import httpx
@@ -49,11 +49,21 @@ CHAIN: tuple[Link, ...] = (
 
 
 @contextmanager
-def examine(patient: Patient) -> Iterator[Examination]:
-    """Look at every link; `findings` are fit to be shown to others. Leaving closes the connection to Label Studio."""
+def examine(
+    patient: Patient, *, heard: Callable[[Finding], None] = lambda _: None,
+    looking: Callable[[str], AbstractContextManager[object]] = lambda _: nullcontext(),
+) -> Iterator[Examination]:  # fmt: skip
+    """Look at every link; `findings` are fit to be shown to others. Leaving closes the connection to Label Studio.
+
+    Args:
+        heard: is told each finding as it is made.
+        looking: surrounds each look with what tells a person that it goes on.
+    """
     x = Examination(patient)
     try:
-        x.findings = list(_walk(x))
+        for finding in _walk(x, looking):
+            x.findings.append(finding)
+            heard(finding)
         yield x
     finally:
         if x.studio is not None:
@@ -69,7 +79,7 @@ def first_broken(findings: list[Finding]) -> Finding | None:
     return next((finding for finding in findings if finding.status is Status.FAIL), None)
 
 
-def _walk(x: Examination) -> Iterator[Finding]:
+def _walk(x: Examination, looking: Callable[[str], AbstractContextManager[object]]) -> Iterator[Finding]:
     broken: set[str] = set()
     for link in CHAIN:
         missing = [name for name in link.needs if name in broken]
@@ -77,7 +87,8 @@ def _walk(x: Examination) -> Iterator[Finding]:
             broken.add(link.name)
             yield Finding(link.name, Status.SKIPPED, f"not looked at: {', '.join(missing)} first")
             continue
-        finding = _look(link, x)
+        with looking(link.name):
+            finding = _look(link, x)
         if finding.status is Status.FAIL:
             broken.add(link.name)
         yield finding
@@ -105,3 +116,7 @@ def _look(link: Link, x: Examination) -> Finding:
     except (httpx.HTTPError, OSError) as error:
         said = redact(f"{type(error).__name__}: {error}", secrets)
         return Finding(link.name, Status.FAIL, said, why="The check itself was cut off.", fix="samstudio doctor")
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        said = redact(f"{type(error).__name__}: {error}", secrets)
+        why = "The answer was nothing that this check understands; what answers there may be another program."
+        return Finding(link.name, Status.FAIL, said, why=why, fix="see what listens there: ss -ltnp")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import json
+import os
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -16,15 +19,23 @@ from samstudio.commands.common import (
     LabelStudioUrl,
     PasswordFile,
     TokenFile,
+    api_token,
+    backend_password,
     deployment_of,
 )
+from samstudio.deployment import Deployment
 from samstudio.doctor.finding import Finding, Status
 from samstudio.errors import SamstudioError
 from samstudio.output import emit, out, show_error, typed
 from samstudio.secret_store import API_TOKEN, BACKEND_PASSWORD, SecretStore
-from samstudio.tunnel.state import DEFAULT_STATE
+from samstudio.tunnel.state import DEFAULT_STATE, read_state
+
+if TYPE_CHECKING:
+    from samstudio.doctor.patient import Patient
 
 BROKEN, UNKNOWN = 1, 3
+#: where a backend listens on a machine on which nothing was deployed
+USUAL_BACKEND = "http://127.0.0.1:9090"
 MARKS = {
     Status.OK: "[green]ok  [/]",
     Status.WARN: "[yellow]warn[/]",
@@ -54,33 +65,25 @@ def doctor(
     Changes nothing without --fix, except that one image may get embedded. Exit codes: 0 every link holds, 1 a link is
     broken, 2 wrong command line, 3 nothing could be looked at.
     """
-    from samstudio import existing_label_studio
-    from samstudio.doctor import patient
     from samstudio.doctor.chain import examine, first_broken
     from samstudio.doctor.mend import mend
 
     try:
-        by_hand = bool(label_studio_url or backend_url) or not deployment.load(context.obj).described
-        found = deployment_of(
-            context, label_studio_url=label_studio_url, backend_user=backend_user,
-            backend_url=backend_url or ("http://127.0.0.1:9090" if by_hand else ""),
+        described = _pair(
+            context, label_studio_url, backend_url, backend_user, token_file, password_file,
+            project=project, tunnel_state=tunnel_state,
         )  # fmt: skip
-        secrets = {"token": _secret(found, API_TOKEN, token_file),
-                   "password": _secret(found, BACKEND_PASSWORD, password_file)}  # fmt: skip
-        if by_hand:
-            command = existing_label_studio.command(found, token_file, password_file)
-            described = patient.elsewhere(
-                found, **secrets, register=command, project=project, tunnel_state=tunnel_state
-            )  # fmt: skip
-        else:
-            described = patient.deployed(found, **secrets, project=project, tunnel_state=tunnel_state)
-    except SamstudioError as error:
-        show_error(error)
+    except (SamstudioError, PermissionError) as error:
+        _nothing_to_look_at(error, as_json=as_json)
         raise typer.Exit(UNKNOWN) from error
-    with examine(described) as x:
+    heard = (lambda _: None) if as_json else _show_finding
+    looking = (lambda _: nullcontext()) if as_json else _looking
+    with examine(described, heard=heard, looking=looking) as x:
         findings, did = x.findings, mend(x) if fix else []
     if did:
-        with examine(described) as x:
+        if not as_json:
+            out.print("", *(f"[bold]mended[/] {escape(line)}" for line in did), "", sep="\n", soft_wrap=True)
+        with examine(described, heard=heard, looking=looking) as x:
             findings = x.findings
     broken = first_broken(findings)
     emit(
@@ -92,23 +95,81 @@ def doctor(
             "findings": [asdict(finding) for finding in findings],
         },
         as_json=as_json,
-        human=lambda: _show(findings, broken, did),
+        human=lambda: _show_end(findings, broken),
     )
     raise typer.Exit(BROKEN if broken else 0)
 
 
-def _secret(found: deployment.Deployment, name: str, file: Path | None) -> str:
+def _pair(
+    context: typer.Context, label_studio_url: str, backend_url: str, backend_user: str, token_file: Path | None,
+    password_file: Path | None, *, tunnel_state: Path, **more: Any,
+) -> Patient:  # fmt: skip
+    """The deployed pair, or the one that the options name; a side that they do not name is the deployed one.
+
+    A stored secret is for the server that it was made for, and shown to no other.
+    """
+    from samstudio import existing_label_studio
+    from samstudio.doctor import patient
+
+    own = deployment.load(context.obj)
+    named = deployment_of(
+        context, label_studio_url=label_studio_url, backend_url=backend_url, backend_user=backend_user
+    )
+    studio, backend = named.label_studio.url, named.backend.internal_url
+    own_studio = not label_studio_url or studio == own.label_studio.url
+    own_backend = not backend_url or backend in (own.backend.url, own.backend.internal_url)
+    secrets = {
+        "token": _token(own, token_file, stored=own_studio or not own.described),
+        "password": _password(own, password_file, stored=own_backend or not own.described),
+    }
+    if own.described and own_studio and own_backend:
+        own = replace(own, backend=replace(own.backend, basic_auth_user=named.backend.basic_auth_user))
+        return patient.deployed(own, **secrets, tunnel_state=tunnel_state, **more)
+    seen_from_here, seen_from_studio = backend, backend
+    if own_backend:
+        seen_from_here = seen_from_studio = own.backend.url if own.described else USUAL_BACKEND
+        if own.described and (open_tunnel := read_state(tunnel_state)):
+            seen_from_studio = open_tunnel.url
+    named = replace(named, backend=replace(named.backend, internal_url=seen_from_studio))
+    return patient.elsewhere(
+        named, backend=seen_from_here, **secrets, tunnel_state=tunnel_state,
+        register=existing_label_studio.command(named, token_file, password_file), **more,
+    )  # fmt: skip
+
+
+def _token(own: Deployment, file: Path | None, *, stored: bool) -> str:
     """A secret that may be missing: then the link that needs it says so. One that is there must be well kept."""
-    store = SecretStore(file.parent if file else found.secrets_dir)
-    name = file.name if file else name
-    return store.read(name) if file or store.exists(name) else ""
+    given = file is not None or os.environ.get("LABEL_STUDIO_API_KEY")
+    return api_token(own, file) if given or (stored and SecretStore(own.secrets_dir).exists(API_TOKEN)) else ""
 
 
-def _show(findings: list[Finding], broken: Finding | None, did: list[str]) -> None:
-    for line in did:
-        out.print(f"[bold]mended[/] {escape(line)}", soft_wrap=True)
-    for finding in findings:
-        out.print(f"{MARKS[finding.status]} {finding.link:18}{escape(finding.evidence)}", soft_wrap=True)
+def _password(own: Deployment, file: Path | None, *, stored: bool) -> str:
+    given = file is not None or os.environ.get("BASIC_AUTH_PASS")
+    there = stored and SecretStore(own.secrets_dir).exists(BACKEND_PASSWORD)
+    return backend_password(own, file) if given or there else ""
+
+
+def _nothing_to_look_at(error: SamstudioError | PermissionError, *, as_json: bool) -> None:
+    if isinstance(error, PermissionError):
+        error = SamstudioError(
+            "This deployment belongs to another user.", found=str(error), expected="to run as that user, who is root",
+            command="sudo samstudio doctor",
+        )  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps({"changed": False, "healthy": False, "error": error.fields()}))
+    show_error(error)
+
+
+def _looking(link: str) -> AbstractContextManager[object]:
+    """Shown while a link is looked at, at a terminal only."""
+    return out.status(f"[dim]{link}[/]") if out.is_terminal else nullcontext()
+
+
+def _show_finding(finding: Finding) -> None:
+    out.print(f"{MARKS[finding.status]} {finding.link:18}{escape(finding.evidence)}", soft_wrap=True)
+
+
+def _show_end(findings: list[Finding], broken: Finding | None) -> None:
     for finding in [broken] if broken else [each for each in findings if each.status is Status.WARN]:
         name = f"{finding.link}: {finding.cause}" if finding.cause else finding.link
         out.print(

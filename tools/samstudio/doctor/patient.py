@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
+from samstudio.addresses import normalise
 from samstudio.deployment import Deployment
 from samstudio.doctor.finding import Finding
 from samstudio.doctor.processes import container_environment, environment_of_listener
@@ -66,11 +66,13 @@ def deployed(deployment: Deployment, *, token: str, password: str, **more: Any) 
     )  # fmt: skip
 
 
-def elsewhere(deployment: Deployment, *, token: str, password: str, register: str, **more: Any) -> Patient:
-    """A pair without our containers: each address is good for everyone."""
-    studio, backend = deployment.label_studio.url, deployment.backend.internal_url
+def elsewhere(
+    deployment: Deployment, *, token: str, password: str, register: str, backend: str = "", **more: Any
+) -> Patient:
+    """A pair without our containers: each address is good for everyone, unless this machine has another ``backend``."""
+    studio, wanted = deployment.label_studio.url, deployment.backend.internal_url
     return Patient(
-        studio, backend, wanted=backend, studio_internal=studio, user=deployment.backend.basic_auth_user,
+        studio, backend or wanted, wanted=wanted, studio_internal=studio, user=deployment.backend.basic_auth_user,
         password=password, token=token, data=Path.cwd(), register=register, **more,
     )  # fmt: skip
 
@@ -93,12 +95,10 @@ class Examination:
 
     def facts(self) -> dict[str, object]:
         """What fills placeholders unless a check knows better."""
-        place = urlsplit(self.patient.wanted)
         known: dict[str, object] = {
             "backend_url": self.patient.wanted,
             "url": self.patient.backend,
-            "host": place.hostname,
-            "port": place.port,
+            **_host_and_port(self.patient.wanted),
             "who": "Label Studio",
             "container": self.patient.backend_container,
             "studio_container": self.patient.studio_container,
@@ -128,3 +128,11 @@ class Examination:
         if self.patient.backend_container:
             return container_environment(self.patient.backend_container)
         return environment_of_listener(self.patient.backend)
+
+
+def _host_and_port(url: str) -> dict[str, object]:
+    try:
+        place = normalise(url)
+    except ValueError:
+        return {}
+    return {"host": place.host, "port": place.port}

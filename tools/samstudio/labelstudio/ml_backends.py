@@ -65,7 +65,10 @@ def records(studio: LabelStudio, project: int) -> list[MlBackend]:
 
 
 def same_place(one: str, other: str) -> bool:
-    return urlsplit(one.rstrip("/"))[:3] == urlsplit(other.rstrip("/"))[:3]
+    try:
+        return urlsplit(one.rstrip("/"))[:3] == urlsplit(other.rstrip("/"))[:3]
+    except ValueError:  # Label Studio takes what was typed, http://[::1 too
+        return False
 
 
 def ours(found: list[MlBackend], wanted: Wanted) -> list[MlBackend]:

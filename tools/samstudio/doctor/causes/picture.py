@@ -15,7 +15,8 @@ IMAGE_TOKEN = Cause(
      "401 Client Error: Unauthorized for url: …/data/", "…/api/token/refresh/",
      "403 Client Error: Forbidden for url: …/data/"),
     "Label Studio refuses the backend's own token (legacy tokens off, an expired token, or that of another server).",
-    "give the backend a personal access token as LABEL_STUDIO_API_KEY; deployed: samstudio token ensure, restart it",
+    "deployed: samstudio token rotate, which also brings the new token to the backend; by hand: make a personal access "
+    "token, give it to the backend as LABEL_STUDIO_API_KEY and restart it",
 )  # fmt: skip
 IMAGE_RELATIVE = Cause(
     "image-no-host", "image",

@@ -22,6 +22,7 @@ def settings(x: Examination) -> str:
     for url in (patient.label_studio, patient.backend, *inside):
         try:
             address = normalise(url, keep_path=True)
+            address.host.encode("idna")  # as every client does before it looks a name up
         except ValueError as error:
             raise Blame(URL_UNUSABLE, error, url=url, reason=error) from error
         container = inside.get(url, "")
