@@ -67,11 +67,6 @@ def record_without_a_host(bench: Bench) -> None:
     bench.edit_record(url="http://:9090", title="mine")
 
 
-@row("url-unusable", "ml-record", mends=True)
-def record_with_a_bracket_that_nothing_closes(bench: Bench) -> None:
-    bench.edit_record(url="http://[::1")
-
-
 @row("name-unknown", "network")
 def a_name_that_only_one_side_resolves(bench: Bench) -> None:
     bench.tell(backend="http://sam2-backend.invalid:9090")
