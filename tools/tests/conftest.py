@@ -5,9 +5,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import settings
 from samstudio import ssrf
 
 from tools.tests import label_studio, stand_in_backend
+
+# how long an example takes is the machine's business
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:
