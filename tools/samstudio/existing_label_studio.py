@@ -14,15 +14,17 @@ from typing import Any
 
 from samstudio import registration, samples, verification
 from samstudio.addresses import normalise
+from samstudio.causes import Cause, recognise
 from samstudio.deployment import BackendSettings, Deployment
-from samstudio.doctor.cause import Cause, recognise
-from samstudio.doctor.causes.backend import BACKEND_AUTH_MISSING, BACKEND_AUTH_WRONG
-from samstudio.doctor.causes.table import SAID_BY_LABEL_STUDIO, SAID_OF_A_CLICK, SAID_OF_AN_IMAGE
-from samstudio.doctor.causes.way import BACKEND_REFUSED, LOCALHOST_ELSEWHERE
-from samstudio.doctor.chain import examine, first_broken, look_at
-from samstudio.doctor.finding import Finding, Status
-from samstudio.doctor.patient import Examination, Patient
-from samstudio.doctor.sides import reach, url_from_elsewhere
+from samstudio.doctor.link import Status
+from samstudio.doctor.links import link_of
+from samstudio.doctor.links.backend import BACKEND_AUTH_MISSING, BACKEND_AUTH_WRONG
+from samstudio.doctor.links.click import SAID_OF_A_CLICK, SAID_OF_AN_IMAGE
+from samstudio.doctor.links.network import BACKEND_REFUSED, LOCALHOST_ELSEWHERE
+from samstudio.doctor.links.record import SAID_BY_LABEL_STUDIO
+from samstudio.doctor.pair import Pair
+from samstudio.doctor.probes import reach, url_from_elsewhere
+from samstudio.doctor.walk import Finding, examine, look_at
 from samstudio.errors import SamstudioError
 from samstudio.labelstudio import LabelStudio, connect, label_config, projects
 
@@ -35,7 +37,7 @@ SPOKEN = {
 
 
 def register(
-    patient: Patient, deployment: Deployment, request: registration.Request, *,
+    pair: Pair, deployment: Deployment, request: registration.Request, *,
     check: bool = False, say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:  # fmt: skip
     """Register, and, in a project of our own, upload the samples and click them.
@@ -47,33 +49,33 @@ def register(
     Raises:
         SamstudioError: the true cause and what mends it.
     """
-    _look_first(patient)
+    _look_first(pair)
     try:
-        with connect(patient.label_studio, patient.token) as studio:
-            return _register(studio, patient, deployment, request, check=check, say=say)
+        with connect(pair.label_studio, pair.token) as studio:
+            return _register(studio, pair, deployment, request, check=check, say=say)
     except SamstudioError as error:
-        raise explained(error, patient) from error
+        raise explained(error, pair) from error
 
 
 def _register(
-    studio: LabelStudio, patient: Patient, deployment: Deployment, request: registration.Request, *,
+    studio: LabelStudio, pair: Pair, deployment: Deployment, request: registration.Request, *,
     check: bool, say: Callable[[str], None],
 ) -> dict[str, Any]:  # fmt: skip
     request = replace(request, images=request.images or ())
-    result = registration.register(studio, deployment, patient.password, request, check=check, say=say)
+    result = registration.register(studio, deployment, pair.password, request, check=check, say=say)
     result["verified"] = None
     if request.project is None and not request.every and not check:
         with tempfile.TemporaryDirectory() as folder:
             _upload_samples(studio, result, Path(folder), say)
             result["verified"] = verification.click_samples(
-                studio, project=result["project"]["id"], folder=Path(folder), backend_url=patient.wanted, say=say
+                studio, project=result["project"]["id"], folder=Path(folder), backend_url=pair.wanted, say=say
             )
     return result
 
 
-def _look_first(patient: Patient) -> None:
+def _look_first(pair: Pair) -> None:
     """What Label Studio would not notice, or not before there is half a connection."""
-    settings, password = look_at("settings", patient), look_at("backend-auth", patient)
+    settings, password = look_at("settings", pair), look_at("backend-auth", pair)
     if settings.status is Status.FAIL:
         raise _as_error(settings)
     # Label Studio tries the password of the record, not ours; that this machine may not reach the backend is no matter
@@ -95,12 +97,11 @@ def command(deployment: Deployment, token_file: Path | None, password_file: Path
     return shlex.join(["samstudio", "register", *words])
 
 
-def explained(error: SamstudioError, patient: Patient) -> SamstudioError:
+def explained(error: SamstudioError, pair: Pair) -> SamstudioError:
     """The cause behind an error: what Label Studio or the backend said, else the first broken link of the chain."""
     if cause := recognise(error.found, SPOKEN.get(error.link, ())):
-        return _told(cause, error, patient)
-    with examine(patient) as x:
-        broken = first_broken(x.findings)
+        return _as_sentence(cause, error, pair)
+    broken = next((finding for finding in examine(pair) if finding.status is Status.FAIL), None)
     if broken is None or not broken.cause or broken.cause == "record-missing":
         return error
     return _as_error(broken)
@@ -110,15 +111,15 @@ def _as_error(finding: Finding) -> SamstudioError:
     return SamstudioError(finding.why, found=finding.evidence, command=finding.fix, link=finding.link)
 
 
-def _told(cause: Cause, error: SamstudioError, patient: Patient) -> SamstudioError:
-    place, more = normalise(patient.wanted), {}
-    if cause is BACKEND_REFUSED and place.is_loopback and reach(place.host, place.port).cause is None:
+def _as_sentence(cause: Cause, error: SamstudioError, pair: Pair) -> SamstudioError:
+    place, more = normalise(pair.wanted), {}
+    if cause is BACKEND_REFUSED and place.is_loopback and not reach(place.host, place.port).failure:
         cause, more = LOCALHOST_ELSEWHERE, {"reachable": url_from_elsewhere(place.port, place.host)}
     blocked = error.found.partition("(block: ")[2].partition(")")[0]
-    facts = {**Examination(patient).facts(), "url": patient.wanted, "address": place.host, "blocked_by": blocked,
+    facts = {**pair.facts(), "url": pair.wanted, "address": place.host, "blocked_by": blocked,
              "milliseconds": "more than 1000", "found": error.found, **more}  # fmt: skip
-    why, fix = cause.told(facts)
-    return SamstudioError(why, found=error.found, command=fix, link=cause.link)
+    why, fix = cause.explain(facts)
+    return SamstudioError(why, found=error.found, command=fix, link=link_of(cause))
 
 
 def _upload_samples(studio: LabelStudio, result: dict[str, Any], folder: Path, say: Callable[[str], None]) -> None:

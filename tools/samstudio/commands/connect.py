@@ -124,14 +124,14 @@ def _register_elsewhere(
     check: bool, say: Callable[[str], None],
 ) -> dict[str, Any]:  # fmt: skip
     from samstudio import existing_label_studio
-    from samstudio.doctor import patient
+    from samstudio.doctor import pair
 
     if not backend_url:
         raise SamstudioError(
             "Where is the backend?", found="no --backend-url", expected="the address at which Label Studio reaches it",
             command="samstudio register … --backend-url http://BACKEND:9090",
         )  # fmt: skip
-    described = patient.elsewhere(
+    described = pair.by_hand(
         found, token=api_token(found, token_file), password=backend_password(found, password_file),
         register=existing_label_studio.command(found, token_file, password_file), project=request.project,
     )  # fmt: skip

@@ -24,14 +24,15 @@ from samstudio.commands.common import (
     deployment_of,
 )
 from samstudio.deployment import Deployment
-from samstudio.doctor.finding import Finding, Status
+from samstudio.doctor.link import Status
 from samstudio.errors import SamstudioError
 from samstudio.output import emit, out, show_error, typed
 from samstudio.secret_store import API_TOKEN, BACKEND_PASSWORD, SecretStore
 from samstudio.tunnel.state import DEFAULT_STATE, read_state
 
 if TYPE_CHECKING:
-    from samstudio.doctor.patient import Patient
+    from samstudio.doctor.pair import Pair
+    from samstudio.doctor.walk import Finding, Walk
 
 BROKEN, UNKNOWN = 1, 3
 #: where a backend listens on a machine on which nothing was deployed
@@ -65,51 +66,62 @@ def doctor(
     Changes nothing without --fix, except that one image may get embedded. Exit codes: 0 every link holds, 1 a link is
     broken, 2 wrong command line, 3 nothing could be looked at.
     """
-    from samstudio.doctor.chain import examine, first_broken
-    from samstudio.doctor.mend import mend
+    from samstudio.doctor.walk import Walk
 
     try:
-        described = _pair(
-            context, label_studio_url, backend_url, backend_user, token_file, password_file,
-            project=project, tunnel_state=tunnel_state,
-        )  # fmt: skip
+        pair = _pair(
+            context,
+            label_studio_url,
+            backend_url,
+            backend_user,
+            token_file,
+            password_file,
+            project=project,
+            tunnel_state=tunnel_state,
+        )
     except (SamstudioError, PermissionError) as error:
         _nothing_to_look_at(error, as_json=as_json)
         raise typer.Exit(UNKNOWN) from error
-    heard = (lambda _: None) if as_json else _show_finding
     looking = (lambda _: nullcontext()) if as_json else _looking
-    with examine(described, heard=heard, looking=looking) as x:
-        findings, did = x.findings, mend(x) if fix else []
+    with Walk(pair, looking) as walk:
+        _go(walk, quiet=as_json)
+        did = walk.mend() if fix else []
     if did:
         if not as_json:
             out.print("", *(f"[bold]mended[/] {escape(line)}" for line in did), "", sep="\n", soft_wrap=True)
-        with examine(described, heard=heard, looking=looking) as x:
-            findings = x.findings
-    broken = first_broken(findings)
+        with Walk(pair, looking) as walk:
+            _go(walk, quiet=as_json)
+    broken = walk.first_broken
     emit(
         {
             "changed": bool(did),
             "healthy": broken is None,
             "broken": broken.link if broken else None,
             "did": did,
-            "findings": [asdict(finding) for finding in findings],
+            "findings": [asdict(finding) for finding in walk.findings],
         },
         as_json=as_json,
-        human=lambda: _show_end(findings, broken),
+        human=lambda: _show_end(walk.findings, broken),
     )
     raise typer.Exit(BROKEN if broken else 0)
+
+
+def _go(walk: Walk, *, quiet: bool) -> None:
+    for finding in walk:
+        if not quiet:
+            _show_finding(finding)
 
 
 def _pair(
     context: typer.Context, label_studio_url: str, backend_url: str, backend_user: str, token_file: Path | None,
     password_file: Path | None, *, tunnel_state: Path, **more: Any,
-) -> Patient:  # fmt: skip
+) -> Pair:  # fmt: skip
     """The deployed pair, or the one that the options name; a side that they do not name is the deployed one.
 
     A stored secret is for the server that it was made for, and shown to no other.
     """
     from samstudio import existing_label_studio
-    from samstudio.doctor import patient
+    from samstudio.doctor import pair
 
     own = deployment.load(context.obj)
     named = deployment_of(
@@ -124,14 +136,14 @@ def _pair(
     }
     if own.described and own_studio and own_backend:
         own = replace(own, backend=replace(own.backend, basic_auth_user=named.backend.basic_auth_user))
-        return patient.deployed(own, **secrets, tunnel_state=tunnel_state, **more)
+        return pair.deployed(own, **secrets, tunnel_state=tunnel_state, **more)
     seen_from_here, seen_from_studio = backend, backend
     if own_backend:
         seen_from_here = seen_from_studio = own.backend.url if own.described else USUAL_BACKEND
         if own.described and (open_tunnel := read_state(tunnel_state)):
             seen_from_studio = open_tunnel.url
     named = replace(named, backend=replace(named.backend, internal_url=seen_from_studio))
-    return patient.elsewhere(
+    return pair.by_hand(
         named, backend=seen_from_here, **secrets, tunnel_state=tunnel_state,
         register=existing_label_studio.command(named, token_file, password_file), **more,
     )  # fmt: skip

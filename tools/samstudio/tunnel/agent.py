@@ -22,7 +22,7 @@ from pyngrok.conf import PyngrokConfig
 from pyngrok.exception import PyngrokError, PyngrokNgrokError, PyngrokNgrokHTTPError
 from pyngrok.log import NgrokLog
 
-from samstudio.doctor.redact import redact
+from samstudio.redact import redact
 from samstudio.tunnel.failures import AGENT_MISSING, TunnelError, explain
 
 ENDPOINT = "sam2-backend"

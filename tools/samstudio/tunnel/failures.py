@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from samstudio.doctor.cause import Cause, recognise
+from samstudio.causes import Cause, recognise
 from samstudio.errors import SamstudioError
 
 _DASHBOARD = "https://dashboard.ngrok.com/get-started/your-authtoken"
 
 
 def _row(name: str, texts: tuple[str, ...], why: str, fix: str) -> Cause:
-    return Cause(f"tunnel-{name}", "tunnel", texts, why, fix)
+    return Cause(f"tunnel-{name}", texts, why, fix)
 
 
 NO_TOKEN = _row(
@@ -190,7 +190,7 @@ class TunnelError(SamstudioError):
     """A tunnel that cannot be opened or kept, told as one sentence and the fix."""
 
     def __init__(self, failure: Cause, **facts: object) -> None:
-        why, fix = failure.told(facts)
+        why, fix = failure.explain(facts)
         super().__init__(why, command=fix, link="tunnel")
         self.failure = failure
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from samstudio import labeling_configs
-from samstudio.doctor.patient import Patient
+from samstudio.doctor.pair import Pair
 from samstudio.labelstudio import LabelStudio, connect, ml_backends, projects
 from samstudio.labelstudio.session import sign_in
 from samstudio.labelstudio.tokens import obtain
@@ -51,7 +51,7 @@ class Bench:
     project: int = 0
     record: int = 0
     #: what `samstudio doctor` is told
-    patient: Patient = field(init=False)
+    pair: Pair = field(init=False)
 
     def __post_init__(self) -> None:
         server = self.studio.server
@@ -59,14 +59,14 @@ class Bench:
         trouble.label_studio_url, trouble.api_key = server.url, self.studio.token
         made = projects.create(self.studio.connection, "Doctor", labeling_configs.read("quick_start"))
         self.project = int(made.id or 0)
-        self.patient = Patient(
+        self.pair = Pair(
             label_studio=server.url, backend=self.backend.url, wanted=self.backend.url, studio_internal=server.url,
             user=USER, password=PASSWORD, token=self.studio.token, project=self.project, data=self.tmp,
             tunnel_state=self.tmp / "tunnel.json",
         )  # fmt: skip
 
     def tell(self, **changes: Any) -> None:
-        self.patient = replace(self.patient, **changes)
+        self.pair = replace(self.pair, **changes)
 
     def upload(self, image: Path) -> None:
         """A task as a person's upload makes it: its image lies at /data/upload/."""

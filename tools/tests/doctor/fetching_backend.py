@@ -30,6 +30,7 @@ class Trouble(stand_in_backend.Behaviour):
     page: bytes = b""
     #: what the Date header says
     date: str = ""
+    demo: bool = False
     error: str = ""
 
 
@@ -66,6 +67,10 @@ class _Handler(stand_in_backend._Handler):
 
     def date_time_string(self, timestamp: float | None = None) -> str:
         return self.behaviour.date or super().date_time_string(timestamp)
+
+    def _status(self, asked: Any, query: Any) -> tuple[int, Any]:
+        code, told = super()._status(asked, query)
+        return code, {**told, "model": {**told["model"], "demo": self.behaviour.demo}}
 
     def _prewarm(self, asked: Any, query: dict[str, list[str]]) -> tuple[int, Any]:
         if asked is None:

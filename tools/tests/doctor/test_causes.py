@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from samstudio.doctor.chain import examine, first_broken
-from samstudio.doctor.finding import Finding, Status
-from samstudio.doctor.mend import mend
+from samstudio.doctor.link import Status
+from samstudio.doctor.walk import Finding, Walk, examine
 
-from tools.tests.doctor.bench import Bench
+from tools.tests.doctor.bench import PASSWORD, Bench
 from tools.tests.doctor.rows import ROWS, Row
 
 pytestmark = pytest.mark.integration
@@ -20,17 +19,26 @@ pytestmark = pytest.mark.integration
 )
 def test_the_doctor_names_the_true_cause(bench: Bench, row: Row) -> None:
     row.sabotage(bench)
-    with examine(bench.patient) as x:
-        found = _told(x.findings, row)
+    with Walk(bench.pair) as walk:
+        found = _expected(list(walk), row)
         assert found.evidence
         assert found.fix
         assert not re.search(r"\{\w+\}", found.why + found.fix)
-        did = mend(x) if row.mends else []
+        did = walk.mend() if row.mends else []
 
     if row.mends:
         assert did
-        with examine(bench.patient) as x:
-            assert {finding.status for finding in x.findings} <= {Status.OK, Status.SKIPPED}, (did, x.findings)
+        findings = examine(bench.pair)
+        assert {finding.status for finding in findings} <= {Status.OK, Status.SKIPPED}, (did, findings)
+
+
+def test_a_wrong_password_here_is_not_written_into_a_record_that_works(bench: Bench) -> None:
+    bench.tell(password="not the backend's")
+    with Walk(bench.pair) as walk:
+        assert _broken(list(walk)).link == "backend-auth"
+        assert walk.mend() == []
+    bench.tell(password=PASSWORD)
+    assert {finding.status for finding in examine(bench.pair)} <= {Status.OK, Status.SKIPPED}
 
 
 POINT = '<KeyPoint{0} name="point" toName="img" smart="true">{1}</KeyPoint{0}>'
@@ -57,20 +65,24 @@ LEAF = '<Label value="leaf"/>'
 )
 def test_a_project_without_a_smart_key_point_is_healthy(bench: Bench, controls: str) -> None:
     bench.config(f'<View><Image name="img" value="$image"/>{controls}</View>')
-    with examine(bench.patient) as x:
-        assert {finding.status for finding in x.findings} <= {Status.OK, Status.SKIPPED}, x.findings
-        assert next(finding for finding in x.findings if finding.link == "click").status is Status.OK
+    findings = examine(bench.pair)
+    assert {finding.status for finding in findings} <= {Status.OK, Status.SKIPPED}, findings
+    assert next(finding for finding in findings if finding.link == "click").status is Status.OK
     asked = [body for _, path, body in bench.backend.trouble.seen if path == "/predict"]
     assert asked[-1]["params"]["context"]["result"][0]["type"].startswith("rectangle")
 
 
-def _told(findings: list[Finding], row: Row) -> Finding:
-    told = "\n".join(f"{f.link} {f.status.value} {f.cause} {f.evidence}" for f in findings)
-    if row.warns:
+def _expected(findings: list[Finding], row: Row) -> Finding:
+    if not row.warns:
+        found = _broken(findings)
+    else:
         found = next(finding for finding in findings if finding.link == row.link)
-        assert (found.status, found.cause) == (Status.WARN, row.cause), told
-        return found
-    broken = first_broken(findings)
-    assert broken is not None, told
-    assert (broken.link, broken.cause) == (row.link, row.cause), told
+        assert found.status is Status.WARN, findings
+    assert (found.link, found.cause) == (row.link, row.cause), findings
+    return found
+
+
+def _broken(findings: list[Finding]) -> Finding:
+    broken = next((finding for finding in findings if finding.status is Status.FAIL), None)
+    assert broken is not None, findings
     return broken

@@ -16,19 +16,18 @@ from typing import Any
 import docker
 import pytest
 from docker.errors import DockerException
-from samstudio.doctor.checks import backend, containers
-from samstudio.doctor.finding import Blame
-from samstudio.doctor.patient import Examination, Patient
+from samstudio.doctor.link import Known, Result, Status
+from samstudio.doctor.links import containers, network
+from samstudio.doctor.pair import Pair
+
+from tools.tests.doctor.produced import produces
 
 pytestmark = pytest.mark.integration
 
-CONTAINER_CAUSES = {
-    "engine-down", "engine-forbidden", "container-missing", "container-stopped", "container-unhealthy"
-}  # fmt: skip
 Start = Callable[..., str]
-Check = Callable[[Examination], object]
 USERLAND = ("/usr", "/lib", "/lib64", "/bin")
 PREFIX = "connect-doctor"
+NOTHING = Known()
 #: Listens on a port, as python is called in Label Studio's image too.
 SERVE = ["python", "-m", "http.server", "9090"]
 
@@ -91,96 +90,112 @@ def run(engine: docker.DockerClient, image: str) -> Iterator[Start]:
     network.remove()
 
 
-def examination(studio: str, model: str, **changes: Any) -> Examination:
+def pair(studio: str, model: str, **changes: Any) -> Pair:
     url = f"http://{model}:9090"
-    patient = Patient(
-        "http://127.0.0.1:1", "http://127.0.0.1:1", wanted=url, studio_internal=f"http://{studio}:9090",
-        studio_container=studio, backend_container=model,
+    return replace(
+        Pair(
+            "http://127.0.0.1:1", "http://127.0.0.1:1", wanted=url, studio_internal=f"http://{studio}:9090",
+            studio_container=studio, backend_container=model,
+        ),
+        **changes,
     )  # fmt: skip
-    return Examination(replace(patient, **changes))
-
-
-def blamed(check: Check, x: Examination) -> Blame:
-    with pytest.raises(Blame) as told:
-        check(x)
-    return told.value
 
 
 def test_two_running_containers_that_reach_each_other(run: Start, engine: docker.DockerClient) -> None:
-    x = examination(run("ls", SERVE), run("backend", SERVE))
-    address = engine.containers.get(x.patient.backend_container).attrs["NetworkSettings"]["Networks"]
-    x.patient = replace(x.patient, backend=f"http://{next(iter(address.values()))['IPAddress']}:9090")
-    assert "Docker" in containers.engine(x)
-    assert "running" in containers.containers(x)
-    wait_for(lambda: "the backend reaches" in backend.network(x))
+    both = pair(run("ls", SERVE), run("backend", SERVE))
+    address = engine.containers.get(both.backend_container).attrs["NetworkSettings"]["Networks"]
+    both = replace(both, backend=f"http://{next(iter(address.values()))['IPAddress']}:9090")
+    assert "Docker" in containers.check_engine(both, NOTHING).evidence
+    assert "running" in containers.check_containers(both, NOTHING).evidence
+    wait_for(lambda: "the backend reaches" in network.check_network(both, NOTHING).evidence)
 
 
-def test_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+@produces("engine-down")
+def test_no_engine(monkeypatch: pytest.MonkeyPatch) -> Result:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
-    assert blamed(containers.engine, examination("a", "b")).cause.id == "engine-down"
+    return containers.check_engine(pair("a", "b"), NOTHING)
 
 
-def test_an_engine_that_refuses_this_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@produces("engine-down")
+def test_no_docker_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Result:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return containers.check_engine(pair("a", "b"), NOTHING)
+
+
+@produces("engine-forbidden")
+def test_an_engine_that_refuses_this_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
     docker_command = shutil.which("docker")
     as_nobody = tmp_path / "docker"
     as_nobody.write_text(f'#!/bin/sh\nexec setpriv --reuid=65534 --clear-groups {docker_command} "$@"\n')
     as_nobody.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    assert blamed(containers.engine, examination("a", "b")).cause.id == "engine-forbidden"
+    return containers.check_engine(pair("a", "b"), NOTHING)
 
 
-def test_a_container_that_is_not_there(run: Start) -> None:
-    told = blamed(containers.containers, examination(run("ls", SERVE), f"{PREFIX}-absent"))
-    assert told.cause.id == "container-missing"
-    assert told.facts["container"] == f"{PREFIX}-absent"
+@produces("container-missing")
+def test_a_container_that_is_not_there(run: Start) -> Result:
+    result = containers.check_containers(pair(run("ls", SERVE), f"{PREFIX}-absent"), NOTHING)
+    assert result.facts["container"] == f"{PREFIX}-absent"
+    return result
 
 
-def test_a_container_that_ended(run: Start, engine: docker.DockerClient) -> None:
+@produces("container-stopped")
+def test_a_container_that_ended(run: Start, engine: docker.DockerClient) -> Result:
     name = run("backend", ["python", "-c", "raise SystemExit('no checkpoint')"])
     engine.containers.get(name).wait(timeout=30)
-    told = blamed(containers.containers, examination(run("ls", SERVE), name))
-    assert told.cause.id == "container-stopped"
-    assert "no checkpoint" in told.evidence
-    assert told.facts["code"] == 1
+    result = containers.check_containers(pair(run("ls", SERVE), name), NOTHING)
+    assert "no checkpoint" in result.evidence
+    assert result.facts["code"] == 1
+    return result
 
 
-def test_a_container_that_ended_for_a_known_reason(run: Start, engine: docker.DockerClient) -> None:
+@produces("cuda-missing")
+def test_a_container_that_ended_for_a_known_reason(run: Start, engine: docker.DockerClient) -> Result:
     said = "sam2-backend does not start: DEVICE=cuda, but PyTorch 2.13.0+cpu (built without CUDA) finds no GPU"
     name = run("backend", ["python", "-c", f"raise SystemExit({said!r})"])
     engine.containers.get(name).wait(timeout=30)
-    told = blamed(containers.containers, examination(run("ls", SERVE), name))
-    assert told.cause.id == "cuda-missing"
-    assert said in told.evidence
+    result = containers.check_containers(pair(run("ls", SERVE), name), NOTHING)
+    assert said in result.evidence
+    return result
 
 
-def test_a_container_that_is_unhealthy(run: Start, engine: docker.DockerClient) -> None:
-    check = {"test": ["CMD", "python", "-c", "raise SystemExit('model not ready')"], "interval": 10**8, "retries": 1}
-    name = run("backend", SERVE, healthcheck=check)
+UNHEALTHY = {"test": ["CMD", "python", "-c", "raise SystemExit('model not ready')"], "interval": 10**8, "retries": 1}
+
+
+@produces("container-unhealthy")
+def test_a_container_that_is_unhealthy(run: Start, engine: docker.DockerClient) -> Result:
+    name = run("backend", SERVE, healthcheck=UNHEALTHY)
     wait_for(lambda: engine.containers.get(name).attrs["State"]["Health"]["Status"] == "unhealthy")
-    told = blamed(containers.containers, examination(run("ls", SERVE), name))
-    assert told.cause.id == "container-unhealthy"
-    assert "model not ready" in told.evidence
+    result = containers.check_containers(pair(run("ls", SERVE), name), NOTHING)
+    assert result.status is Status.WARN
+    assert "model not ready" in result.evidence
+    return result
 
 
-def test_localhost_seen_from_label_studios_container_is_that_container(run: Start) -> None:
-    x = examination(run("ls", ["sleep", "60"]), run("backend", SERVE), wanted="http://localhost:9090")
-    x.patient = replace(x.patient, backend=x.patient.wanted)
-    told = blamed(lambda _: backend._connect("Label Studio", x.patient.studio_container, x.patient.wanted), x)
-    assert told.cause.id == "backend-refused"
-    assert told.facts["who"] == "Label Studio"
+@produces("container-missing")
+def test_a_missing_container_matters_more_than_an_unhealthy_one(run: Start, engine: docker.DockerClient) -> Result:
+    name = run("ls", SERVE, healthcheck=UNHEALTHY)
+    wait_for(lambda: engine.containers.get(name).attrs["State"]["Health"]["Status"] == "unhealthy")
+    return containers.check_containers(pair(name, f"{PREFIX}-absent"), NOTHING)
 
 
-def test_a_name_that_only_the_host_resolves(run: Start) -> None:
-    x = examination(run("ls", SERVE), run("backend", SERVE), wanted="http://only-here.example:9090")
-    told = blamed(lambda _: backend._connect("Label Studio", x.patient.studio_container, x.patient.wanted), x)
-    assert told.cause.id == "name-unknown"
+@produces("backend-refused")
+def test_localhost_seen_from_label_studios_container_is_that_container(run: Start) -> Result:
+    result = network.connect("Label Studio", run("ls", ["sleep", "60"]), "http://localhost:9090")
+    assert result.facts["who"] == "Label Studio"
+    return result
 
 
-def test_a_container_that_cannot_be_looked_from_is_not_blamed(run: Start) -> None:
-    x = examination(run("ls", ["sleep", "60"]), f"{PREFIX}-absent")
-    told = backend._connect("the backend", x.patient.backend_container, x.patient.studio_internal)
-    assert "could not be tried" in told
-    assert "No such container" in told
+@produces("name-unknown")
+def test_a_name_that_only_the_host_resolves(run: Start) -> Result:
+    return network.connect("Label Studio", run("ls", SERVE), "http://only-here.example:9090")
+
+
+def test_a_container_that_cannot_be_looked_from_is_not_blamed() -> None:
+    result = network.connect("the backend", f"{PREFIX}-absent", "http://label-studio:8080")
+    assert result.status is Status.OK
+    assert "could not be tried" in result.evidence
+    assert "No such container" in result.evidence
 
 
 def wait_for(condition: Callable[[], object], tries: int = 60) -> None:
@@ -188,7 +203,7 @@ def wait_for(condition: Callable[[], object], tries: int = 60) -> None:
         try:
             if condition():
                 return
-        except (Blame, DockerException, KeyError):
+        except (DockerException, KeyError):
             pass
         time.sleep(0.25)
     raise AssertionError("timed out")

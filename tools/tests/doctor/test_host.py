@@ -7,18 +7,19 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from samstudio.doctor.cause import Cause
-from samstudio.doctor.checks import host, studio
-from samstudio.doctor.finding import Blame, Status
-from samstudio.doctor.patient import Examination, Patient
+from samstudio.doctor.link import Known, Result, Status
+from samstudio.doctor.links import backend, host, label_studio, network
+from samstudio.doctor.pair import Pair
 
-HOST_CAUSES = {"disk-full", "gpu-driver-broken", "gpu-unused", "label-studio-version", "localhost-in-container"}
+from tools.tests.doctor.produced import produces
+
+URL = "http://127.0.0.1:1"
+NOTHING = Known()
 
 
 @pytest.fixture
-def x(tmp_path: Path) -> Examination:
-    url = "http://127.0.0.1:1"
-    return Examination(Patient(url, url, wanted=url, studio_internal=url, data=tmp_path))
+def pair(tmp_path: Path) -> Pair:
+    return Pair(URL, URL, wanted=URL, studio_internal=URL, data=tmp_path)
 
 
 @pytest.fixture
@@ -32,53 +33,95 @@ def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str
     return say
 
 
-def blamed(check: Callable[[Examination], object], x: Examination) -> tuple[Cause, Status, str]:
-    with pytest.raises(Blame) as told:
-        check(x)
-    why, _ = told.value.cause.told({**x.facts(), **told.value.facts})
-    return told.value.cause, told.value.status, why
+def explained(result: Result, pair: Pair) -> str:
+    assert result.cause is not None
+    return result.cause.explain({**pair.facts(), **result.facts})[0]
 
 
-def test_a_gpu_that_the_backend_does_not_use(x: Examination, nvidia_smi: Callable[[str], None]) -> None:
+def serving(device: str, *, precision: str = "f32", demo: bool = False) -> Known:
+    return Known(
+        status={
+            "model": {"checkpoint": "sam2.1_hiera_tiny.pt", "demo": demo},
+            "engine": {"device": device, "precision": precision},
+            "versions": {"torch": "2.13.0+cu130"},
+        }
+    )
+
+
+@produces("gpu-unused")
+def test_a_gpu_that_the_backend_does_not_use(pair: Pair, nvidia_smi: Callable[[str], None]) -> Result:
     nvidia_smi('echo "NVIDIA RTX A4000, 535.183.01"')
-    x.status = {"engine": {"device": "cpu"}, "versions": {"torch": "2.13.0+cu130"}}
-    cause, status, why = blamed(host.gpu, x)
-    assert (cause.id, status) == ("gpu-unused", Status.WARN)
-    assert "A4000 (driver 535.183.01)" in why
-    assert "2.13.0+cu130" in why
+    result = host.check_gpu(pair, serving("cpu"))
+    assert result.status is Status.WARN
+    assert "A4000 (driver 535.183.01)" in explained(result, pair)
+    assert "2.13.0+cu130" in explained(result, pair)
+    return result
 
 
-def test_a_gpu_that_is_used_is_fine(x: Examination, nvidia_smi: Callable[[str], None]) -> None:
+def test_a_gpu_that_is_used_is_fine(pair: Pair, nvidia_smi: Callable[[str], None]) -> None:
     nvidia_smi('echo "NVIDIA RTX A4000, 580.65.06"')
-    x.status = {"engine": {"device": "cuda:0"}, "versions": {"torch": "2.13.0+cu130"}}
-    assert "computes on cuda:0" in host.gpu(x)
+    result = host.check_gpu(pair, serving("cuda:0"))
+    assert result.status is Status.OK
+    assert "computes on cuda:0" in result.evidence
 
 
-def test_a_driver_that_was_upgraded_below_a_running_kernel(x: Examination, nvidia_smi: Callable[[str], None]) -> None:
+@produces("gpu-driver-broken")
+def test_a_driver_that_was_upgraded_below_a_running_kernel(pair: Pair, nvidia_smi: Callable[[str], None]) -> Result:
     nvidia_smi('echo "Failed to initialize NVML: Driver/library version mismatch"; exit 18')
-    cause, _, why = blamed(host.gpu, x)
-    assert cause.id == "gpu-driver-broken"
-    assert "version mismatch" in why
+    result = host.check_gpu(pair, NOTHING)
+    assert "version mismatch" in explained(result, pair)
+    return result
 
 
 @pytest.mark.parametrize(("free_gib", "status"), [(0.5, Status.FAIL), (5, Status.WARN)])
-def test_a_disk_that_fills_up(x: Examination, monkeypatch: pytest.MonkeyPatch, free_gib: float, status: Status) -> None:
+@produces("disk-full")
+def test_a_disk_that_fills_up(pair: Pair, monkeypatch: pytest.MonkeyPatch, free_gib: float, status: Status) -> Result:
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=free_gib * host.GIB))
-    cause, found, _ = blamed(host.disk, x)
-    assert (cause.id, found) == ("disk-full", status)
+    result = host.check_disk(pair, NOTHING)
+    assert result.status is status
+    return result
 
 
-def test_a_label_studio_newer_than_any_tested(x: Examination, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(studio, "_version", lambda url: "2.0.1")
-    cause, status, _ = blamed(studio.label_studio, x)
-    assert (cause.id, status) == ("label-studio-version", Status.WARN)
+@produces("label-studio-version")
+def test_a_label_studio_newer_than_any_tested(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Result:
+    monkeypatch.setattr(label_studio, "version_at", lambda url: "2.0.1")
+    result = label_studio.check_label_studio(pair, NOTHING)
+    assert result.status is Status.WARN
+    assert result.learned["version"] == "2.0.1"
+    return result
 
 
-def test_localhost_written_down_for_a_container(tmp_path: Path) -> None:
-    from samstudio.doctor.checks.setting import settings
-
+@produces("localhost-in-container")
+def test_localhost_written_down_for_a_container(tmp_path: Path) -> Result:
     here, inside = "http://127.0.0.1:8080", "http://localhost:9090"
-    patient = Patient(here, here, wanted=inside, studio_internal=here, studio_container="label-studio")
-    cause, status, why = blamed(settings, Examination(patient))
-    assert (cause.id, status) == ("localhost-in-container", Status.FAIL)
-    assert "container label-studio" in why
+    pair = Pair(here, here, wanted=inside, studio_internal=here, studio_container="label-studio")
+    result = network.check_addresses(pair, NOTHING)
+    assert result.status is Status.FAIL
+    assert "container label-studio" in explained(result, pair)
+    return result
+
+
+@produces("model-demo")
+def test_the_demo_model_is_told(pair: Pair) -> Result:
+    result = backend.check_model(pair, serving("cpu", demo=True))
+    assert result.status is Status.WARN
+    return result
+
+
+@produces("precision-slower")
+def test_a_slower_precision_than_asked_for_is_told(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Result:
+    monkeypatch.setattr(Pair, "backend_environment", lambda _: {"PRECISION": "bf16"})
+    result = backend.check_model(pair, serving("cpu", precision="f32"))
+    assert result.status is Status.WARN
+    assert "in f32; it was asked for bf16" in explained(result, pair)
+    return result
+
+
+@pytest.mark.parametrize("asked", ["auto", "f32", "bf16"])
+def test_the_precision_that_was_asked_for_is_fine(pair: Pair, monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    monkeypatch.setattr(Pair, "backend_environment", lambda _: {"PRECISION": asked})
+    assert backend.check_model(pair, serving("cpu", precision="bf16")).status is Status.OK
+
+
+def test_a_backend_that_does_not_say_its_model_is_not_called_fine(pair: Pair) -> None:
+    assert backend.check_model(pair, NOTHING).status is Status.SKIPPED

@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from samstudio.doctor.cause import recognise
-from samstudio.doctor.causes.table import SAID_BY_FAILED_BACKEND
+from samstudio.causes import recognise
+from samstudio.doctor.links.backend import SAID_BY_FAILED_BACKEND
 
 from tools.tests import backend, servers
 

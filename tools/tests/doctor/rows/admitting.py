@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 import httpx
-from samstudio.doctor.sides import url_from_elsewhere
+from samstudio.doctor.probes import url_from_elsewhere
 
 from tools.tests import stand_in_backend
 from tools.tests.doctor.bench import Bench

@@ -30,7 +30,7 @@ def only_task(bench: Bench, address: str) -> None:
 
 @contextmanager
 def web_server(bench: Bench, whose: str, folder: Path, *, refuses: bool = False) -> Iterator[None]:
-    """Some other web server where the patient is thought to be."""
+    """Some other web server where one of the pair is thought to be."""
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -167,7 +167,7 @@ def an_https_upstream_in_the_record(bench: Bench) -> None:
 
 @row("record-tunnel-stale", "ml-record", mends=True)
 def a_stale_tunnel_in_the_record(bench: Bench) -> None:
-    TunnelState(bench.backend.url, bench.backend.url, "2026-01-01T00:00:00+00:00").write(bench.patient.tunnel_state)
+    TunnelState(bench.backend.url, bench.backend.url, "2026-01-01T00:00:00+00:00").write(bench.pair.tunnel_state)
     bench.edit_record(url=f"http://127.0.0.1:{free_port()}")
 
 

@@ -1,4 +1,4 @@
-"""One known way for the pair not to connect: what a user sees, why, and the command that mends it."""
+"""A known way to fail: what people see of it, why it is so, and what mends it."""
 
 from __future__ import annotations
 
@@ -9,25 +9,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Cause:
-    """A row of the troubleshooting table.
+    """A section of docs/troubleshooting.md.
 
-    ``texts`` are fragments of what users literally see; they document the row and recognise it in an error.
-    ``why`` and ``fix`` may hold ``{name}`` placeholders, filled from what the doctor found out and shown in
-    capitals where nothing is known. ``{register}`` is the command that connects this very pair (again).
+    ``texts`` are fragments of what people literally see; they document the cause and recognise it in an error.
+    ``why`` and ``fix`` may hold ``{name}`` placeholders, filled from what was found out and shown in capitals where
+    nothing is known. ``{register}`` is the command that connects this very pair (again).
     """
 
     id: str
-    link: str
     texts: tuple[str, ...]
     why: str
     fix: str
-    mends: bool = False
-    """Whether ``samstudio doctor --fix`` mends it."""
 
-    def told(self, facts: Mapping[str, object]) -> tuple[str, str]:
+    def explain(self, facts: Mapping[str, object]) -> tuple[str, str]:
         """(why, fix) with every placeholder filled."""
-        named = _Known(facts)
-        return self.why.format_map(named), self.fix.format_map(named)
+        known = _Known(facts)
+        return self.why.format_map(known), self.fix.format_map(known)
 
     def recognises(self, text: str) -> bool:
         """Whether one of ``texts`` occurs in ``text``; an ellipsis in a fragment stands for anything."""

@@ -1,17 +1,81 @@
-"""The environment that a server really runs with: a container's, or that of the process that listens here."""
+"""What can be found out from outside: connections made from each side, environments of servers, the NVIDIA driver."""
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 import socket
 import subprocess
+import sys
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from samstudio.addresses import Address
+
 LISTEN = "0A"
 SECONDS = 15
+
+#: Runs in any Python 3, here or in a container. A refusal comes at once; three seconds of silence are a firewall.
+PROBE = """
+import json, socket, sys
+try:
+    socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=3).close()
+    said = ["", ""]
+except socket.gaierror as error:
+    said = ["name", str(error)]
+except ConnectionRefusedError as error:
+    said = ["refused", str(error)]
+except OSError as error:
+    said = ["dropped", str(error) or "timed out"]
+print(json.dumps(said))
+"""
+
+
+@dataclass(frozen=True)
+class Reached:
+    """``failure`` is `name`, `refused`, `dropped`, or "" for a connection or where nothing was ``tried``."""
+
+    failure: str
+    said: str
+    tried: bool = True
+
+
+def reach(host: str, port: int, *, container: str = "") -> Reached:
+    """Connect to host:port from a container, or from this machine."""
+    python = ["docker", "exec", container, "python3"] if container else [sys.executable]
+    try:
+        ran = subprocess.run(
+            [*python, "-c", PROBE, host, str(port)], capture_output=True, text=True, timeout=SECONDS, check=True
+        )
+        failure, said = json.loads(ran.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        said = getattr(error, "stderr", "") or str(error)
+        return Reached("", (said.strip() or type(error).__name__).splitlines()[-1][:200], tried=False)
+    return Reached(failure, said)
+
+
+def url_from_elsewhere(port: int, towards: str) -> str:
+    """The URL by which another machine or a container reaches a port of this one, "" when there is no way there."""
+    own = _own_address(towards)
+    return Address("http", own, port).url if own else ""
+
+
+def _own_address(towards: str) -> str:
+    """This machine's address on its way to another; towards itself, that of its way out."""
+    for target in (towards, "192.0.2.1"):
+        try:
+            family, *_, place = socket.getaddrinfo(target, 9, type=socket.SOCK_DGRAM)[0]
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.connect(place)  # UDP: nothing is sent
+                found = str(probe.getsockname()[0])
+        except OSError:
+            continue
+        if not ipaddress.ip_address(found).is_loopback:
+            return found
+    return ""
 
 
 def container_environment(container: str) -> dict[str, str] | None:
@@ -97,3 +161,24 @@ def _holders(sockets: set[str]) -> list[Path]:
         except OSError:
             continue
     return holders
+
+
+@dataclass(frozen=True)
+class Nvidia:
+    """What nvidia-smi says; ``said`` is its complaint."""
+
+    gpu: str = ""
+    driver: str = ""
+    said: str = ""
+
+
+def nvidia_smi() -> Nvidia:
+    argv = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    try:
+        ran = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return Nvidia()
+    if ran.returncode or "," not in ran.stdout:
+        return Nvidia(said=(ran.stdout + ran.stderr).strip() or f"exit code {ran.returncode}")
+    gpu, driver = ran.stdout.splitlines()[0].rsplit(",", 1)
+    return Nvidia(gpu.strip(), driver.strip())

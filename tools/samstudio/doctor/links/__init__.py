@@ -1,0 +1,40 @@
+"""The chain from the addresses that are written down to a click; a module holds checks, causes and mends."""
+
+from __future__ import annotations
+
+from samstudio.causes import Cause
+from samstudio.doctor.link import Link
+from samstudio.doctor.links import backend, click, containers, host, label_studio, network, project, record
+
+CHAIN: tuple[Link, ...] = (
+    network.ADDRESSES,
+    containers.ENGINE,
+    containers.CONTAINERS,
+    network.NETWORK,
+    backend.BACKEND,
+    backend.AUTH,
+    backend.MODEL,
+    label_studio.LABEL_STUDIO,
+    label_studio.HOST,
+    label_studio.TOKEN,
+    label_studio.SSRF,
+    project.PROJECT,
+    project.LABEL_CONFIG,
+    record.ML_RECORD,
+    record.WEBHOOK,
+    record.INTERACTIVE,
+    click.IMAGE,
+    click.CLICK,
+    click.LATENCY,
+    host.TUNNEL,
+    host.CLOCK,
+    host.DISK,
+    host.GPU,
+)
+CAUSES: tuple[Cause, ...] = tuple(cause for link in CHAIN for cause in link.causes)
+MENDED_BY_FIX: frozenset[Cause] = frozenset(cause for link in CHAIN for cause in link.mended)
+
+
+def link_of(cause: Cause) -> str:
+    """The name of the link that a cause belongs to."""
+    return next(link.name for link in CHAIN if cause in link.causes)
