@@ -64,7 +64,7 @@ def doctor(
     """Walk the chain from the engine to a real click and blame the first broken link.
 
     Changes nothing without --fix, except that one image may get embedded. Exit codes: 0 every link holds, 1 a link is
-    broken, 2 wrong command line, 3 nothing could be looked at.
+    broken, 2 wrong command line, 3 nothing could be looked at, or no click came back that would prove anything.
     """
     from samstudio.doctor.walk import Walk
 
@@ -92,10 +92,11 @@ def doctor(
         with Walk(pair, looking) as walk:
             _go(walk, quiet=as_json)
     broken = walk.first_broken
+    proven = broken is None and not _skipped(walk.findings, "click")
     emit(
         {
             "changed": bool(did),
-            "healthy": broken is None,
+            "healthy": proven,
             "broken": broken.link if broken else None,
             "did": did,
             "findings": [asdict(finding) for finding in walk.findings],
@@ -103,7 +104,11 @@ def doctor(
         as_json=as_json,
         human=lambda: _show_end(walk.findings, broken),
     )
-    raise typer.Exit(BROKEN if broken else 0)
+    raise typer.Exit(BROKEN if broken else 0 if proven else UNKNOWN)
+
+
+def _skipped(findings: list[Finding], link: str) -> bool:
+    return any(each.link == link and each.status is Status.SKIPPED for each in findings)
 
 
 def _go(walk: Walk, *, quiet: bool) -> None:
@@ -189,7 +194,5 @@ def _show_end(findings: list[Finding], broken: Finding | None) -> None:
             soft_wrap=True,
         )
     if broken is None:
-        clicked = any(each.link == "click" and each.status is Status.OK for each in findings)
-        out.print(
-            "\n[green]Every link holds.[/]" if clicked else "\n[yellow]No link is broken, but no click was proven.[/]"
-        )
+        unproven = "\n[yellow]No link is broken, but there was no click, so nothing is proven.[/]"
+        out.print(unproven if _skipped(findings, "click") else "\n[green]Every link holds.[/]")

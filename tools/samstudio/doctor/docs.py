@@ -28,11 +28,12 @@ samstudio doctor --label-studio-url URL --backend-url URL --token-file FILE --pa
 
 It tells each link as it is walked, and at the end the first broken one with its cause and what mends it. Secrets and
 home folders are taken out of what it prints: paste it into an issue as it is. Exit code 0: every link holds (there may
-be warnings); 1: a link is broken; 2: the command line is wrong; 3: nothing could be looked at.
+be warnings); 1: a link is broken; 2: the command line is wrong; 3: nothing could be looked at, or nothing could be
+clicked, so that nothing is proven.
 
-`--json` prints one object at the end: `changed`, `healthy`, `broken` (a link's name or null), `did` (what `--fix` did)
-and `findings`, for each link `link`, `status` (`ok`, `warn`, `fail`, `skipped`), `evidence`, `cause`, `why` and `fix`.
-Where nothing could be looked at it is `changed`, `healthy` (false) and `error`.
+`--json` prints one object at the end: `changed`, `healthy` (exit code 0), `broken` (a link's name or null), `did`
+(what `--fix` did) and `findings`, for each link `link`, `status` (`ok`, `warn`, `fail`, `skipped`), `evidence`,
+`cause`, `why` and `fix`. Where nothing could be looked at it is `changed`, `healthy` (false) and `error`.
 """
 
 

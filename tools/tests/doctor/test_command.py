@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from tools.tests import stand_in_backend
 from tools.tests.doctor.bench import PASSWORD, USER, Bench
+from tools.tests.doctor.rows.means import delete_tasks
 from tools.tests.servers import free_port
 
 NOWHERE = "http://127.0.0.1:1"
@@ -78,6 +79,17 @@ def test_nothing_to_look_at_is_exit_code_3(tmp_path: Path) -> None:
 
 def test_a_wrong_command_line_is_exit_code_2() -> None:
     assert CliRunner().invoke(app, ["doctor", "--project", "three"]).exit_code == 2
+
+
+@pytest.mark.integration
+def test_where_no_click_came_back_nothing_is_proven(bench: Bench, command: list[str]) -> None:
+    delete_tasks(bench)
+    ran = CliRunner().invoke(app, command)
+    assert ran.exit_code == 3, ran.output
+    assert "no-task" in ran.output
+    told = json.loads(CliRunner().invoke(app, [*command, "--json"]).stdout)
+    assert told["healthy"] is False
+    assert told["broken"] is None
 
 
 @pytest.mark.integration

@@ -47,8 +47,9 @@ IMAGE_TOKEN = Cause(
         "403 Client Error: Forbidden for url: …/data/",
     ),
     "Label Studio refuses the backend's own token (legacy tokens off, an expired token, or that of another server).",
-    "deployed: samstudio token rotate, which also brings the new token to the backend; by hand: make a personal access "
-    "token, give it to the backend as LABEL_STUDIO_API_KEY and restart it",
+    "deployed: sudo samstudio token rotate, which also brings the new token to the backend (in a fleet: "
+    "./samstudio deploy); by hand: make a personal access token, give it to the backend as LABEL_STUDIO_API_KEY and "
+    "restart it",
 )
 IMAGE_RELATIVE = Cause(
     "image-no-host",
