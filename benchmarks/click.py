@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from label_studio_sdk.converter.brush import mask2rle
 from PIL import Image
-from sam2_backend.engine.base import POSITIVE, Prompt
+from sam2_backend.engine.interface import POSITIVE, Prompt
 from sam2_backend.engine.reference import ReferenceEngine
 from serving import (
     Annotator,

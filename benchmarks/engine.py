@@ -24,14 +24,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from sam2_backend import rle
 from sam2_backend.engine import load_engine
-from sam2_backend.engine.base import Decoded, Engine, Prompt
 from sam2_backend.engine.build import build_model
+from sam2_backend.engine.interface import Decoded, Engine, Prompt
 from sam2_backend.engine.pixels import model_input
 from sam2_backend.engine.reference import ReferenceEngine
 from sam2_backend.engine.select import config_path
 from sam2_backend.engine.selfcheck import drawn_image
+from sam2_backend.label_studio.results import rle
 
 POINT = Prompt(np.array([[0.26, 0.4]], np.float32), np.array([1], np.int32))
 FIVE = Prompt(np.linspace(0.1, 0.9, 10, dtype=np.float32).reshape(5, 2), np.array([1, 0, 1, 1, 0], np.int32))

@@ -23,7 +23,7 @@ from sam2_backend.engine.cuda import TorchEngine
 from sam2_backend.engine.reference import ReferenceEngine
 from sam2_backend.engine.select import config_path
 from sam2_backend.engine.selfcheck import cases, confident_iou, drawn_image
-from sam2_backend.engine.tokens import TokenEngine
+from sam2_backend.engine.token_engine import TokenEngine
 
 OFFICIAL = [f"configs/sam2.1/sam2.1_hiera_{size}.yaml" for size in ("t", "s", "b+", "l")]
 WANTED = 0.995

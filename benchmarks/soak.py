@@ -27,8 +27,8 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "backend" / "tests" / "server"), str(ROOT / "backend")]
 
+from demo_training.drawings import EASY, draw, targets  # noqa: E402
 from running import SPLIT_CONFIG, Running, brush_mask, iou, point, predict_body  # noqa: E402
-from sam2_backend.demo.drawings import EASY, draw, prompts  # noqa: E402
 
 SIDE = 256
 IMAGES = 60
@@ -58,7 +58,7 @@ def drawings(folder: Path) -> list[Click]:
         rng = np.random.default_rng(number)
         drawing = draw(rng, SIDE, EASY)
         Image.fromarray(drawing.image).save(folder / f"{number}.png")
-        x, y = prompts(rng, drawing.labels, 1)[0].click / SIDE * 100
+        x, y = targets(rng, drawing.labels, 1)[0].click / SIDE * 100
         regions = point(float(x), float(y), original_width=SIDE, original_height=SIDE)
         found.append((f"/data/local-files/?d={number}.png", regions))
     return found

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 
 import uvicorn
 
-from . import reason
-from .app import application
-from .config import Settings, SettingsError, from_environment
-from .logs import configure, fields
-from .model import ModelRefused, find
-from .server import Backend
+from sam2_backend.backend import Backend
+from sam2_backend.http import reason_phrase
+from sam2_backend.http.application import application
+from sam2_backend.logs import configure, fields
+from sam2_backend.model.loading import ModelRefused, model_files
+from sam2_backend.settings import Settings, SettingsError, from_environment
 
 REFUSED = 2
 # How long a refused model's reason can be read at /health before the process ends.
@@ -28,7 +28,7 @@ def main() -> int:
     try:
         settings = from_environment()
         configure(settings.log_level)
-        find(settings)
+        model_files(settings)
     except (SettingsError, ModelRefused) as error:
         sys.stderr.write(f"sam2-backend does not start: {error}\n")
         return REFUSED
@@ -50,7 +50,7 @@ class _Server(uvicorn.Server):
 
 async def _serve(settings: Settings) -> int:
     backend = Backend(settings)
-    reason.install()
+    reason_phrase.install()
     server = _Server(
         uvicorn.Config(
             application(backend),

@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 import orjson
 from label_studio_ml.model import LabelStudioMLBase  # type: ignore[import-not-found]
 
-from .config import from_environment
-from .predict import Request
-from .projects import project_number
-from .server import Backend
+from sam2_backend.backend import Backend
+from sam2_backend.label_studio.predictions import PredictRequest
+from sam2_backend.label_studio.projects import project_uid
+from sam2_backend.settings import from_environment
 
 T = TypeVar("T")
 
@@ -59,16 +59,16 @@ class Sam2(LabelStudioMLBase):  # type: ignore[misc]
     def predict(self, tasks: list[dict[str, Any]], context: dict[str, Any] | None = None, **_: Any) -> dict[str, Any]:
         """Raises Problem, which label-studio-ml answers as a 500."""
         shared = _backend()
-        asked = Request(
+        asked = PredictRequest(
             tasks=list(tasks),
-            project=project_number(self.project_id),
+            project=project_uid(self.project_id),
             label_config=self.label_config or "",
             result=context.get("result") if context else None,
         )
 
         async def answer() -> dict[str, Any]:
             shared.backend.projects.get(asked.project).label_config = asked.label_config
-            return await (await shared.backend.ready()).predictor.predict(asked)
+            return await (await shared.backend.ready()).predictions.predict(asked)
 
         # RLE travels as ready-made JSON inside the answer; label-studio-ml wants plain lists.
         plain: dict[str, Any] = orjson.loads(orjson.dumps(shared.run(answer())))

@@ -6,7 +6,7 @@ import functools
 import platform
 from importlib import metadata
 
-from . import __version__
+from sam2_backend import __version__
 
 PACKAGES = ("torch", "openvino", "sam2", "numpy", "opencv-python-headless", "pillow", "label-studio-sdk", "starlette")
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from yaml import YAMLError
 
 from sam2_backend.engine.errors import CheckpointError, UnsupportedModel
-from sam2_backend.engine.prompts import PromptEncoder
+from sam2_backend.engine.prompt_encoder import PromptEncoder
 
 # What build_sam2 overrides when apply_postprocessing is true, its default.
 _SINGLE_MASK = {
@@ -49,7 +49,7 @@ def load_weights(checkpoint: Path) -> dict[str, Tensor]:
     if not checkpoint.is_file():
         raise CheckpointError(
             f"no checkpoint at {checkpoint}; put it there, or fetch an official one with:"
-            f" python -m sam2_backend.checkpoints fetch tiny --dir {checkpoint.parent}"
+            f" python -m sam2_backend.model fetch tiny --dir {checkpoint.parent}"
         )
     size = checkpoint.stat().st_size
     try:

@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -27,6 +28,8 @@ from sam2_backend.engine.fingerprints import file_sha256
 
 ARITHMETIC = 2  # raise it when what `ir.py` writes changes
 MANIFEST = "manifest.json"
+
+_interrupted = threading.Event()
 
 log = logging.getLogger(__name__)
 
@@ -83,18 +86,36 @@ def _run_conversion(config: Path, checkpoint: Path, folder: Path, int8: bool) ->
     command = [sys.executable, "-m", "sam2_backend.engine.convert", str(config), str(checkpoint), str(folder)]
     command += ["int8"] if int8 else []
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode == 0:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True) as process:
+        output, complaints = _outputs(process)
+    if process.returncode == 0:
         return
+    if _interrupted.is_set():
+        raise EngineError("the conversion was interrupted: the backend is stopping")
     with contextlib.suppress(ValueError, IndexError, KeyError, AttributeError):
-        told = json.loads(done.stdout.splitlines()[-1])
+        told = json.loads(output.splitlines()[-1])
         raise getattr(errors, told["error"])(told["message"])
-    if done.returncode < 0:
+    if process.returncode < 0:
         raise EngineError(
-            f"the conversion was killed by signal {-done.returncode}, most likely for memory:"
+            f"the conversion was killed by signal {-process.returncode}, most likely for memory:"
             " it needs about 1 GB for tiny and 2.5 GB for large, with int8 1.6 and 6.2 GB"
         )
-    raise EngineError(f"the conversion failed: {done.stderr.strip()[-600:]}")
+    raise EngineError(f"the conversion failed: {complaints.strip()[-600:]}")
+
+
+def _outputs(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What it wrote until it ended; `interrupt` ends it."""
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=0.2)
+        if _interrupted.is_set():
+            process.kill()
+
+
+def interrupt() -> None:
+    """End a running conversion, and begin no other: this process is stopping."""
+    _interrupted.set()
 
 
 @contextlib.contextmanager

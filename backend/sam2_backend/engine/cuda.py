@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
-from sam2_backend.engine.base import EngineInfo, EngineOutOfMemory, HostEmbedding, Prepared
 from sam2_backend.engine.build import build_model, prompt_encoder
 from sam2_backend.engine.decoder import ImageProjections, MaskDecoder, MaskPrompt
 from sam2_backend.engine.encoder import ImageEncoder
 from sam2_backend.engine.errors import DeviceUnavailable, SelfCheckFailed
 from sam2_backend.engine.fingerprints import file_sha256, fingerprint
+from sam2_backend.engine.interface import EngineInfo, EngineOutOfMemory, HostEmbedding, Prepared
 from sam2_backend.engine.reference import ReferenceEngine
 from sam2_backend.engine.selfcheck import check, compute_golden
-from sam2_backend.engine.tokens import TokenEngine, check_embedding
+from sam2_backend.engine.token_engine import TokenEngine, check_embedding
 
 TYPES = {"bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}
 MOST_TOKENS_CAPTURED = 12  # a longer prompt than eleven clicks runs without a graph
@@ -129,16 +129,19 @@ class _Replayed:
 
     def _capture(self, inputs: Tensors) -> tuple[torch.cuda.CUDAGraph, Tensors, Tensors] | None:
         held = tuple(value.clone() for value in inputs)
-        side = torch.cuda.Stream(inputs[0].device)  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream(inputs[0].device))
+        device = inputs[0].device
+        side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream(device))
         try:
-            with torch.cuda.stream(side):
-                for _ in range(2):  # kernels choose themselves and allocate before the capture
-                    self._function(*held)
-            torch.cuda.current_stream(inputs[0].device).wait_stream(side)
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
-                results = self._function(*held)
+            # A capture is of the current device, whatever device its tensors are on.
+            with torch.cuda.device(device):
+                with torch.cuda.stream(side):
+                    for _ in range(2):  # kernels choose themselves and allocate before the capture
+                        self._function(*held)
+                torch.cuda.current_stream(device).wait_stream(side)
+                graph = torch.cuda.CUDAGraph()
+                with torch.cuda.graph(graph):
+                    results = self._function(*held)
         except torch.cuda.OutOfMemoryError:
             raise
         except RuntimeError as error:

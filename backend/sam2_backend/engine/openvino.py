@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sam2_backend.engine.base import EngineInfo, HostEmbedding, Prepared
-from sam2_backend.engine.prompts import PromptEncoder
-from sam2_backend.engine.tokens import TokenEngine, check_embedding
+from sam2_backend.engine.interface import EngineInfo, HostEmbedding, Prepared
+from sam2_backend.engine.prompt_encoder import PromptEncoder
+from sam2_backend.engine.token_engine import TokenEngine, check_embedding
 
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # importing openvino would phone home
 

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from sam2_backend.demo.drawings import draw
+from sam2_backend.demo import SAMPLES
 from sam2_backend.engine.errors import SelfCheckFailed
 from sam2_backend.engine.pixels import model_input
 
@@ -28,7 +29,6 @@ from openvino import opset13 as ops  # noqa: E402
 
 STEPS = 255  # of -127 to 127
 SPARE = 2.0  # a range twice as wide leaves a weight 7 bits
-CALIBRATION, SEED = 4, 11
 MOST_ERROR = 0.05  # relative, of each map: twice what rounding does to tiny, a fifth of what overflow does
 
 Pixels = NDArray[np.float32]
@@ -50,8 +50,7 @@ def quantize(encoder: ov.Model) -> None:
     Raises SelfCheckFailed if the maps of another drawing then differ too much from those of before.
     """
     size = int(encoder.input(0).shape[-1])
-    rng = np.random.default_rng(SEED)
-    *calibration, unseen = [model_input(draw(rng, 512).image, size) for _ in range(CALIBRATION + 1)]
+    *calibration, unseen = [model_input(np.asarray(Image.open(path)), size) for path in SAMPLES]
     expected = _compiled(encoder)(unseen)
 
     layers = _layers(encoder)

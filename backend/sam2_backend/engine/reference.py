@@ -14,10 +14,10 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from sam2_backend.engine.base import Decoded, EngineInfo, HostEmbedding, Prepared, Prompt
+from sam2_backend.engine.interface import Decoded, EngineInfo, HostEmbedding, Prepared, Prompt
 from sam2_backend.engine.morton import morton_index, raster_index
 from sam2_backend.engine.pixels import MEAN, SPREAD, check_image
-from sam2_backend.engine.prompts import LOGIT_BOUND
+from sam2_backend.engine.prompt_encoder import LOGIT_BOUND
 
 
 @dataclass(frozen=True, slots=True)

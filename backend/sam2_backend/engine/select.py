@@ -6,7 +6,6 @@ import importlib.util
 import logging
 from pathlib import Path
 
-from sam2_backend.engine.base import Engine
 from sam2_backend.engine.converted import ensure
 from sam2_backend.engine.errors import (
     CheckpointError,
@@ -16,7 +15,8 @@ from sam2_backend.engine.errors import (
     UnsupportedModel,
 )
 from sam2_backend.engine.fingerprints import file_sha256, fingerprint
-from sam2_backend.engine.prompts import PromptEncoder
+from sam2_backend.engine.interface import Engine
+from sam2_backend.engine.prompt_encoder import PromptEncoder
 from sam2_backend.engine.selfcheck import Golden, check
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -49,7 +49,7 @@ def load_engine(
     if not checkpoint.is_file():
         raise CheckpointError(
             f"no checkpoint at {checkpoint}; put it there, or fetch an official one with:"
-            f" python -m sam2_backend.checkpoints fetch tiny --dir {checkpoint.parent}"
+            f" python -m sam2_backend.model fetch tiny --dir {checkpoint.parent}"
         )
     if kind == "cuda" or (kind == "auto" and _gpu_device_files() and _torch_sees_gpu()):
         from sam2_backend.engine.cuda import load_cuda

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sam2_backend.engine.base import Decoded, Prompt
 from sam2_backend.engine.errors import SelfCheckFailed
+from sam2_backend.engine.interface import Decoded, Prompt
 
 # bfloat16 on official sizes: cosine 0.9998, scores within 0.001, a few pixels near the outline. A quarter off: 0.985.
 LEAST_COSINE = 0.995

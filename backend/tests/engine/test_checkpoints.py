@@ -12,8 +12,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from sam2_backend import checkpoints
-from sam2_backend.checkpoints import CHECKPOINTS, DEMO, Checkpoint, FetchError, fetch, find, main, resolve_model
+from sam2_backend import demo
+from sam2_backend.model import checkpoints, download
+from sam2_backend.model.__main__ import main
+from sam2_backend.model.checkpoints import CHECKPOINTS, Checkpoint, official, resolve_model
+from sam2_backend.model.download import FetchError, fetch
 
 CONTENT = bytes(range(256)) * 12_000  # 3 MB
 
@@ -154,7 +157,7 @@ def test_a_refusal_is_told_at_once(status: int, mirror: Mirror, known: Checkpoin
 def test_a_failing_server_is_asked_several_times(
     mirror: Mirror, known: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoints.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(download.time, "sleep", lambda seconds: None)
     mirror.behaviour = "503"
     with pytest.raises(FetchError, match="could not be read to its end"):
         fetch(known, tmp_path, mirror=mirror.url)
@@ -162,14 +165,14 @@ def test_a_failing_server_is_asked_several_times(
 
 
 def test_no_server(known: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints.time, "sleep", lambda seconds: None)
-    with pytest.raises(FetchError, match="ConnectError"):
+    monkeypatch.setattr(download.time, "sleep", lambda seconds: None)
+    with pytest.raises(FetchError, match="ClientConnectorError"):
         fetch(known, tmp_path, mirror="http://127.0.0.1:9/")
 
 
 def test_full_disk(mirror: Mirror, known: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = checkpoints.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(checkpoints.shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
+    usage = download.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
     with pytest.raises(FetchError, match=r"has 1 MB free, sam2.1_hiera_tiny\.pt needs 3 MB"):
         fetch(known, tmp_path, mirror=mirror.url)
 
@@ -182,7 +185,7 @@ def test_folder_that_cannot_be_written(known: Checkpoint, tmp_path: Path) -> Non
 
 def test_command_line(mirror: Mirror, tmp_path: Path) -> None:
     """The mirror serves something else than the real tiny: told, and nothing is left."""
-    command = [sys.executable, "-m", "sam2_backend.checkpoints", "fetch", "tiny", "--dir", str(tmp_path)]
+    command = [sys.executable, "-m", "sam2_backend.model", "fetch", "tiny", "--dir", str(tmp_path)]
     done = subprocess.run([*command, "--mirror", mirror.url], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert "offers 3,072,000 bytes, but sam2.1_hiera_tiny.pt has 156,008,466" in done.stderr
@@ -211,7 +214,7 @@ def test_command_line_unknown_name(capsys: pytest.CaptureFixture[str]) -> None:
 def test_table() -> None:
     assert len({known.sha256 for known in CHECKPOINTS}) == len({known.file for known in CHECKPOINTS}) == 8
     assert all(len(known.sha256) == 64 for known in CHECKPOINTS)
-    assert find("sam2_hiera_base_plus.pt").config == "configs/sam2/sam2_hiera_b+.yaml"  # type: ignore[union-attr]
+    assert official("sam2_hiera_base_plus.pt").config == "configs/sam2/sam2_hiera_b+.yaml"  # type: ignore[union-attr]
 
 
 TUTORIAL = ("configs/sam2.1/sam2.1_hiera_t.yaml", "sam2.1_hiera_tiny.pt")
@@ -240,7 +243,7 @@ def test_names_of_the_tutorial(given: tuple[str, str], expected: tuple[str, str]
 def test_demo_model(given: tuple[str, str], tmp_path: Path) -> None:
     files = resolve_model(*given, tmp_path)
     assert files.demo
-    assert files.checkpoint.parent == Path(files.config).parent == DEMO
+    assert files.checkpoint.parent == Path(files.config).parent == demo.FOLDER
 
 
 def test_absolute_checkpoint(tmp_path: Path) -> None:

@@ -1,12 +1,12 @@
-"""The figures of demo/README.md, on drawings the demo model has never seen."""
+"""The figures of demo_training/README.md, on drawings the demo model has never seen."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from sam2_backend.demo import network
-from sam2_backend.demo.drawings import EASY, FULL, Difficulty
-from sam2_backend.demo.evaluate import evaluate
+from demo_training import network
+from demo_training.drawings import EASY, FULL, Difficulty
+from demo_training.evaluate import evaluate
 
 pytestmark = pytest.mark.slow
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 from sam2.modeling.sam2_base import SAM2Base
-from sam2_backend.engine.base import Decoded, Prompt
 from sam2_backend.engine.cuda import TorchEngine
 from sam2_backend.engine.encoder import ImageEncoder
 from sam2_backend.engine.errors import UnsupportedModel
+from sam2_backend.engine.interface import Decoded, Prompt
 from sam2_backend.engine.morton import morton_index
 from sam2_backend.engine.pixels import model_input
 from sam2_backend.engine.reference import ReferenceEngine

@@ -14,20 +14,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from demo_training.drawings import draw, targets
 from sam2.modeling.sam2_base import SAM2Base
-from sam2_backend import rle
-from sam2_backend.checkpoints import resolve_model
-from sam2_backend.demo.drawings import draw, prompts
 from sam2_backend.engine import load_engine
-from sam2_backend.engine.base import Engine, HostEmbedding, Prompt
 from sam2_backend.engine.build import build_model
 from sam2_backend.engine.converted import MANIFEST
 from sam2_backend.engine.errors import CheckpointError, DeviceUnavailable, EngineError, UnsupportedModel
 from sam2_backend.engine.fingerprints import file_sha256, fingerprint
+from sam2_backend.engine.interface import Engine, HostEmbedding, Prompt
 from sam2_backend.engine.openvino import OpenVinoEngine
 from sam2_backend.engine.reference import ReferenceEngine
 from sam2_backend.engine.select import cpu_multiplies_bf16
 from sam2_backend.engine.selfcheck import cases, confident_iou
+from sam2_backend.label_studio.results import rle
+from sam2_backend.model.checkpoints import resolve_model
 
 SIZES = ["small", *(pytest.param(size, marks=pytest.mark.slow) for size in ("t", "s", "b+", "l"))]
 needs_bf16 = pytest.mark.skipif(not cpu_multiplies_bf16(), reason="this CPU does not multiply bfloat16")
@@ -93,7 +93,7 @@ def test_demo_model_as_it_is_served(tmp_path: Path) -> None:
     for _ in range(6):
         drawing = draw(rng, 256)
         expected, prepared = reference.encode(drawing.image), engine.encode(drawing.image)
-        for prompt in prompts(rng, drawing.labels, 2):
+        for prompt in targets(rng, drawing.labels, 2):
             corners = [prompt.click] if prompt.box is None else np.reshape(prompt.box, (2, 2))
             labels = np.array([1] if prompt.box is None else [2, 3], np.int32)
             for multimask in (True, False):

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 import pytest
-from sam2_backend import rle
-from sam2_backend.checkpoints import resolve_model
-from sam2_backend.demo.drawings import draw, prompts
+from demo_training.drawings import draw, targets
 from sam2_backend.engine import load_engine, quantize
-from sam2_backend.engine.base import Engine, Prompt
 from sam2_backend.engine.errors import SelfCheckFailed
+from sam2_backend.engine.interface import Engine, Prompt
+from sam2_backend.label_studio.results import rle
+from sam2_backend.model.checkpoints import resolve_model
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_masks_are_nearly_those_of_float32(engines: tuple[Engine, Engine]) -> No
         drawing = draw(rng, 256)
         rounded, exact = in_int8.encode(drawing.image), in_f32.encode(drawing.image)
         assert not np.array_equal(in_int8.export(rounded).image, in_f32.export(exact).image)
-        for prompt in prompts(rng, drawing.labels, 3):
+        for prompt in targets(rng, drawing.labels, 3):
             corners = [prompt.click] if prompt.box is None else np.reshape(prompt.box, (2, 2))
             labels = np.array([1] if prompt.box is None else [2, 3], np.int32)
             asked = Prompt(np.array(corners, np.float32) / 256, labels)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from sam2.modeling.sam2_base import SAM2Base
-from sam2_backend.engine.base import Prompt
+from sam2_backend.engine.interface import Prompt
 from sam2_backend.engine.reference import ReferenceEngine
 from torch import Tensor, nn
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from label_studio_sdk.converter.brush import decode_rle, mask2rle
-from sam2_backend import rle
+from sam2_backend.label_studio.results import rle
 
 sides = st.integers(1, 90)
 kinds = st.sampled_from(["smooth", "noise", "zeros", "inside", "outside", "steps", "nan"])

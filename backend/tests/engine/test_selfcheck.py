@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from sam2.modeling.sam2_base import SAM2Base
-from sam2_backend.engine.base import Decoded, Prepared, Prompt
 from sam2_backend.engine.errors import SelfCheckFailed
+from sam2_backend.engine.interface import Decoded, Prepared, Prompt
 from sam2_backend.engine.reference import ReferenceEngine
 from sam2_backend.engine.selfcheck import Golden, check, compute_golden
 

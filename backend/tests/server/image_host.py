@@ -23,7 +23,10 @@ def picture(colour: tuple[int, int, int] = (200, 40, 40), size: tuple[int, int] 
 
 
 class ImageHost:
-    """`files` by path; `requests` as (path, headers). Paths under /odd/ misbehave."""
+    """`files` by path, below /data/upload too; `requests` as (path, headers). Paths under /odd/ misbehave.
+
+    As an HTTP proxy it answers for every host.
+    """
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {"/a.png": picture(), "/b.png": picture((40, 200, 40))}
@@ -50,6 +53,7 @@ class ImageHost:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self.redirect_to = ""
         self.accepts_token = ""
+        self.refresh_answer = b""
         self.access_token = "eyJhbGciOiJub25lIn0.eyJ0b2tlbl90eXBlIjoiYWNjZXNzIn0.x"
 
     def __enter__(self) -> ImageHost:
@@ -64,14 +68,14 @@ class ImageHost:
         return [headers for asked, headers in self.requests if asked.startswith(path)]
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
-        path = urlsplit(request.path).path
+        path = urlsplit(request.path).path.removeprefix("/data/upload")
         if path in self.files:
             if self.accepts_token and request.headers.get("Authorization") != self.accepts_token:
                 _send(request, 401, b'{"detail":"Invalid token."}')
                 return
             _send(request, 200, self.files[path])
         elif path == "/api/token/refresh/":
-            _send(request, 200, json.dumps({"access": self.access_token}).encode())
+            _send(request, 200, self.refresh_answer or json.dumps({"access": self.access_token}).encode())
         elif path == "/odd/hang":
             time.sleep(8)
         elif path == "/odd/slow":

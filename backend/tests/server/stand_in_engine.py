@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sam2_backend.engine.base import (
+from sam2_backend.engine.interface import (
     BOX_TOP_LEFT,
     POSITIVE,
     Decoded,

@@ -6,11 +6,11 @@ import sys
 import time
 from pathlib import Path
 
-import sam2_backend.server
+import sam2_backend.backend
 from sam2_backend import __main__ as entry
-from sam2_backend.checkpoints import ModelFiles
-from sam2_backend.config import Settings
-from sam2_backend.model import LoadedModel
+from sam2_backend.model.checkpoints import ModelFiles
+from sam2_backend.model.loading import LoadedModel
+from sam2_backend.settings import Settings
 from stand_in_engine import DiscEngine
 
 ENCODE_SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 0.0
@@ -26,6 +26,6 @@ def load(_: Settings) -> LoadedModel:
     return LoadedModel(DiscEngine(ENCODE_SECONDS), files, "0" * 64, overlaps=True)
 
 
-sam2_backend.server.load = load
-entry.find = lambda _: None
+sam2_backend.backend.load = load
+entry.model_files = lambda _: None
 sys.exit(entry.main())

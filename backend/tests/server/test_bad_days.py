@@ -63,7 +63,7 @@ def refused(server: Running, image: str, status: int, *words: str) -> None:
     ],
 )
 def test_odd_answers(strict: Running, image_host: ImageHost, path: str, status: int, words: list[str]) -> None:
-    refused(strict, image_host.url + path, status, *words)
+    refused(strict, f"{image_host.url}/data/upload{path}", status, *words)
 
 
 def test_bombs_text_and_hosts_that_are_not_there(strict: Running, image_host: ImageHost) -> None:
@@ -77,30 +77,55 @@ def test_bombs_text_and_hosts_that_are_not_there(strict: Running, image_host: Im
 
 
 @pytest.mark.parametrize(
-    "address",
+    ("address", "why"),
     [
-        "file:///etc/passwd",
-        "ftp://host/a.png",
-        "http://169.254.169.254/latest/meta-data",
-        "http://[fe80::1]/a.png",
-        "http://[::ffff:169.254.169.254]/a.png",
-        "http://0.0.0.0/a.png",
-        "http://2852039166/a.png",
-        "javascript:alert(1)",
-        "not an address",
-        "//evil.example/a.png",
+        ("file:///etc/passwd", "file://"),
+        ("ftp://host/a.png", "ftp://"),
+        ("javascript:alert(1)", "javascript://"),
+        ("not an address", "neither a URL nor a Label Studio path"),
+        ("//evil.example/a.png", "neither a URL nor a Label Studio path"),
+        ("/api/projects/1/export", "no image file of Label Studio"),
+        ("http://2852039166/a.png", "not a valid one"),
+        *(
+            (f"http://{host}/latest/meta-data", "metadata service")
+            for host in (
+                "169.254.169.254",
+                "[fe80::1]",
+                "[::ffff:169.254.169.254]",
+                "[64:ff9b::a9fe:a9fe]",
+                "[2002:a9fe:a9fe::]",
+                "0.0.0.0",
+                "0xa9fea9fe",
+                "[fd00:ec2::254]",
+                "[fd20:ce::254]",
+                "100.100.100.200",
+                "168.63.129.16",
+                "192.0.0.192",
+                "224.0.0.1",
+            )
+        ),
     ],
 )
-def test_addresses_that_are_never_fetched(strict: Running, address: str) -> None:
-    assert strict.click(address, *point(50, 50)).status_code in (422, 502)
-    refused(strict, "file:///etc/passwd", 422, "file://")
+def test_addresses_that_are_never_fetched(strict: Running, address: str, why: str) -> None:
+    refused(strict, address, 422, why)
+
+
+def test_a_proxy_resolves_nothing_that_is_forbidden(start_server: StartServer) -> None:
+    """The proxy would answer with an image; the name means a metadata service already here."""
+    with ImageHost() as proxy:
+        proxy.files["/a.png"] = picture()
+        server = start_server(http_proxy=proxy.url)
+        assert server.click("http://images.example/a.png", *point(50, 50)).status_code == 200
+        # 0xa9fea9fe is a name to the proxy, and 169.254.169.254 to the system's resolver.
+        refused(server, "http://0xa9fea9fe/a.png", 422, "metadata service")
+        assert [path for path, _ in proxy.requests] == ["http://images.example/a.png"]
 
 
 def test_a_redirect_to_a_forbidden_address_is_not_followed(strict: Running, image_host: ImageHost) -> None:
     image_host.redirect_to = "http://169.254.169.254/secret"
-    refused(strict, f"{image_host.url}/odd/redirect", 422, "link-local")
+    refused(strict, f"{image_host.url}/data/upload/odd/redirect", 422, "link-local")
     image_host.redirect_to = "file:///etc/passwd"
-    refused(strict, f"{image_host.url}/odd/redirect", 422, "file://")
+    refused(strict, f"{image_host.url}/data/upload/odd/redirect", 422, "file://")
 
 
 def test_tokens_stay_with_label_studio(start_server: StartServer, image_host: ImageHost) -> None:
@@ -108,16 +133,16 @@ def test_tokens_stay_with_label_studio(start_server: StartServer, image_host: Im
         other.files["/moved.png"] = picture((3, 3, 3))
         image_host.redirect_to = f"{other.url}/moved.png"
         server = start_server(LABEL_STUDIO_URL=image_host.url, LABEL_STUDIO_API_KEY="f" * 40)
-        assert server.click("/odd/redirect?1", *point(50, 50)).status_code == 200
+        assert server.click("/data/upload/odd/redirect?1", *point(50, 50)).status_code == 200
         assert server.click(f"{other.url}/moved.png", *point(50, 50)).status_code == 200
-        assert image_host.seen("/odd/redirect?1")[0]["Authorization"] == "Token " + "f" * 40
+        assert image_host.seen("/data/upload/odd/redirect?1")[0]["Authorization"] == "Token " + "f" * 40
         assert other.seen("/moved.png")
         assert not any("Authorization" in headers for headers in other.seen("/moved.png"))
 
 
 def test_a_sign_in_redirect_is_a_token_problem(strict: Running, image_host: ImageHost) -> None:
     image_host.redirect_to = "/user/login/?next=/data/upload/1/a.png"
-    refused(strict, f"{image_host.url}/odd/redirect?2", 502, "LABEL_STUDIO_API_KEY")
+    refused(strict, f"{image_host.url}/data/upload/odd/redirect?2", 502, "LABEL_STUDIO_API_KEY")
 
 
 def test_requests_that_are_no_requests(strict: Running) -> None:
@@ -206,10 +231,23 @@ def test_no_secret_and_no_body_in_the_log(start_server: StartServer, image_host:
     server = start_server(LABEL_STUDIO_URL=image_host.url, LABEL_STUDIO_API_KEY="e" * 40, LOG_LEVEL="DEBUG")
     setup = {"project": "3.1", "schema": SPLIT_CONFIG, "hostname": image_host.url, "access_token": "d" * 40}
     assert server.post("/setup", setup).status_code == 200
-    assert server.click("/a.png", *point(50, 50, label="defect")).status_code == 200
-    assert server.click("/odd/status?code=403&token=abcdefgh", *point(50, 50)).status_code == 502
+    assert server.click("/data/upload/a.png", *point(50, 50, label="defect")).status_code == 200
+    assert server.click("/data/upload/odd/status?code=403&token=abcdefgh", *point(50, 50)).status_code == 502
     server.stop()
     log = server.log()
     assert '"message": "click"' in log
     for secret in ("e" * 40, "d" * 40, "abcdefgh", "keypoint"):
         assert secret not in log
+
+
+def test_a_token_exchange_that_answers_no_json_is_named(start_server: StartServer) -> None:
+    with ImageHost() as studio:
+        studio.refresh_answer = b"<html>The proxy says hello</html>"
+        server = start_server(LABEL_STUDIO_URL=studio.url, LABEL_STUDIO_API_KEY="a.b.c")
+        refused(server, "/data/upload/a.png", 502, "without an access token", "LABEL_STUDIO_URL")
+
+
+@pytest.mark.parametrize("identifier", [[1], {"a": 1}, True, None, 1.5])
+def test_an_id_that_is_none_is_no_server_error(strict: Running, image_host: ImageHost, identifier: object) -> None:
+    body = predict_body([{"id": identifier, "data": {"image": f"{image_host.url}/a.png"}}], point(50, 50), SPLIT_CONFIG)
+    assert strict.post("/predict", body).status_code == 200

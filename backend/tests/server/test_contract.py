@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -240,7 +241,7 @@ def test_created_tasks_are_prewarmed_by_webhook(server: Running, image_host: Ima
     }
     assert server.post("/webhook", event).json()["prewarming"] == 1
     wait_for(lambda: server.get("/prewarm?project=6").json()["done"] == 1)
-    for action in ("PROJECT_UPDATED", "ANNOTATION_CREATED", "START_TRAINING", "", None, 7):
+    for action in ("PROJECT_UPDATED", "ANNOTATION_CREATED", "", None, 7):
         assert server.post("/webhook", {"action": action, "project": {"id": 6}}).status_code == 200
 
 
@@ -285,3 +286,46 @@ def test_local_files_are_read_where_they_are_mounted(
     for outside in ("link.png", "../secret.png", "/../secret.png", "%2e%2e/secret.png", "deep/../../secret.png"):
         assert server.click(f"/data/local-files/?d={outside}", *point(50, 50)).status_code == 502
     assert len(image_host.requests) > before
+
+
+def test_training_is_refused_with_a_sentence(server: Running) -> None:
+    """A 200 would leave Label Studio showing the model as training for ever."""
+    for path, body in (("/webhook", {"action": "START_TRAINING", "project": {"id": 1}}), ("/train", {})):
+        answer = server.post(path, body)
+        assert answer.status_code == 422
+        assert "not trained here" in answer.reason
+    assert server.post("/job_status", {"job": "7"}).json()["job_status"] == "failed"
+
+
+def test_the_rest_of_the_client_s_calls(server: Running) -> None:
+    """Paths and bodies as `MLApi` of Label Studio 1.23 sends them (`ml/api_connector.py`)."""
+    assert server.post("/validate", {"config": SPLIT_CONFIG}).status_code == 200
+    assert server.post("/validate", {"config": "<View>"}).status_code == 422
+    assert server.post("/setup", {"project": "71.1700000000", "schema": SPLIT_CONFIG}).status_code == 200
+    copied = {"project_src": "71.1700000000", "project_dst": "72.1700000001"}
+    assert server.post("/duplicate_model", copied).status_code == 200
+    assert "72" in server.get("/status").json()["projects"]
+    assert server.post("/delete", {"project": "72.1700000001"}).status_code == 200
+    assert "72" not in server.get("/status").json()["projects"]
+
+
+def test_two_label_studios_with_a_project_of_one_number(start_server: StartServer) -> None:
+    """Each image comes from its own Label Studio, with its own token."""
+    with ImageHost() as one, ImageHost() as other:
+        server = start_server()
+        for host, created, token in ((one, 1700000000, "a" * 40), (other, 1700000001, "b" * 40)):
+            body = {"project": f"1.{created}", "schema": SPLIT_CONFIG, "hostname": host.url, "access_token": token}
+            assert server.post("/setup", body).status_code == 200
+        for host, created, token in ((one, 1700000000, "a" * 40), (other, 1700000001, "b" * 40)):
+            clicked = server.click("/data/upload/a.png", *point(50, 50), project=f"1.{created}")
+            assert clicked.status_code == 200, clicked.text
+            assert [headers["Authorization"] for headers in host.seen("/data/upload/a.png")] == [f"Token {token}"]
+        created_at = datetime.fromtimestamp(1700000001, UTC).isoformat()
+        task = {"id": 5, "data": {"image": "/data/upload/b.png"}}
+        body = {"action": "TASKS_CREATED", "tasks": [task], "project": {"id": 1, "created_at": created_at}}
+        assert server.post("/webhook", body).json()["prewarming"] == 1
+        wait_for(lambda: bool(other.seen("/data/upload/b.png")))
+        assert not one.seen("/data/upload/b.png")
+        refused = server.post("/prewarm", {"project": 1, "tasks": [task]})
+        assert refused.status_code == 409
+        assert "LABEL_STUDIO_URL" in refused.reason

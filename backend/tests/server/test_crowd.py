@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+from demo_training.drawings import EASY, draw, targets
 from image_host import ImageHost, picture
 from PIL import Image
 from running import SPLIT_CONFIG, Running, brush_mask, iou, point, predict_body
-from sam2_backend.demo.drawings import EASY, draw, prompts
-from sam2_backend.lanes import Lane, Urgency
-from sam2_backend.prewarm import Clicks
+from sam2_backend.serving.gate import ClickGate
+from sam2_backend.serving.queue import DeviceQueue, Urgency
 
 ANNOTATORS = 8
 CLICKS = 12
@@ -33,7 +33,7 @@ def test_no_mask_of_another_image_while_prewarming(demo_server: Running, image_h
         file = io.BytesIO()
         Image.fromarray(drawing.image).save(file, "PNG")
         image_host.files[f"/crowd{number}.png"] = file.getvalue()
-        x, y = prompts(rng, drawing.labels, 1)[0].click / size * 100
+        x, y = targets(rng, drawing.labels, 1)[0].click / size * 100
         clicks.append(point(float(x), float(y), original_width=size, original_height=size))
 
     def mask(number: int) -> np.ndarray[Any, Any]:
@@ -87,10 +87,10 @@ def test_a_click_overtakes_prewarming(start_server: StartServer, image_host: Ima
 
 def test_prewarming_waits_for_a_moment_without_clicks() -> None:
     async def run() -> None:
-        clicks = Clicks()
-        with clicks:
-            waiting = asyncio.create_task(clicks.pause())
-            with clicks:
+        gate = ClickGate(2)
+        with gate.enter():
+            waiting = asyncio.create_task(gate.pause())
+            with gate.enter():
                 await asyncio.sleep(0.05)
             assert not waiting.done()
         await asyncio.wait_for(waiting, 5)
@@ -99,11 +99,11 @@ def test_prewarming_waits_for_a_moment_without_clicks() -> None:
 
 
 def test_an_encode_gives_way_on_the_cpu() -> None:
-    lane = Lane("encode", niceness=7)
-    niceness = lane.submit(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id()), Urgency.CLICK)
+    queue = DeviceQueue("encode", niceness=7)
+    niceness = queue.submit(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id()), Urgency.CLICK)
     own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     assert niceness.future.result(5) == own + 7
-    lane.close()
+    queue.close()
 
 
 def test_the_batch_action_is_answered_at_once(start_server: StartServer, image_host: ImageHost) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from demo_training.drawings import EASY, Drawing, Target, draw, targets
 from image_host import ImageHost
 from PIL import Image
 from running import SPLIT_CONFIG, Running, brush_mask, iou, labelled_box, labels_config, point
-from sam2_backend.demo.drawings import EASY, Drawing, Prompt, draw, prompts
 
 SIZE = 256
 DRAWINGS = 12
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def drawn(image_host: ImageHost) -> list[tuple[str, Drawing, Prompt]]:
+def drawn(image_host: ImageHost) -> list[tuple[str, Drawing, Target]]:
     found = []
     for number in range(DRAWINGS):
         rng = np.random.default_rng(9000 + number)
@@ -27,12 +27,12 @@ def drawn(image_host: ImageHost) -> list[tuple[str, Drawing, Prompt]]:
         Image.fromarray(drawing.image).save(file, "PNG")
         path = f"/drawing{number}.png"
         image_host.files[path] = file.getvalue()
-        found.append((image_host.url + path, drawing, prompts(rng, drawing.labels, 1)[0]))
+        found.append((image_host.url + path, drawing, targets(rng, drawing.labels, 1)[0]))
     return found
 
 
-def clicked(prompt: Prompt) -> list[dict[str, Any]]:
-    x, y = (float(number) / SIZE * 100 for number in prompt.click)
+def clicked(target: Target) -> list[dict[str, Any]]:
+    x, y = (float(number) / SIZE * 100 for number in target.click)
     return point(x, y, original_width=SIZE, original_height=SIZE)
 
 
@@ -43,7 +43,7 @@ def first_mask(server: Running, image: str, regions: list[dict[str, Any]], confi
 
 
 def test_a_click_returns_the_shape_that_was_drawn(
-    demo_server: Running, drawn: list[tuple[str, Drawing, Prompt]]
+    demo_server: Running, drawn: list[tuple[str, Drawing, Target]]
 ) -> None:
     ious = [
         iou(first_mask(demo_server, image, clicked(prompt), SPLIT_CONFIG), drawing.labels == prompt.label)
@@ -52,7 +52,7 @@ def test_a_click_returns_the_shape_that_was_drawn(
     assert np.mean(ious) > 0.8, ious
 
 
-def test_a_box_returns_the_shape_that_was_drawn(demo_server: Running, drawn: list[tuple[str, Drawing, Prompt]]) -> None:
+def test_a_box_returns_the_shape_that_was_drawn(demo_server: Running, drawn: list[tuple[str, Drawing, Target]]) -> None:
     ious = []
     for image, drawing, prompt in drawn:
         x0, y0, x1, y1 = (float(number) / SIZE * 100 for number in prompt.box)
@@ -62,7 +62,7 @@ def test_a_box_returns_the_shape_that_was_drawn(demo_server: Running, drawn: lis
 
 
 def test_memory_disk_and_fresh_encodes_give_the_same_mask(
-    demo_server: Running, drawn: list[tuple[str, Drawing, Prompt]], image_host: ImageHost
+    demo_server: Running, drawn: list[tuple[str, Drawing, Target]], image_host: ImageHost
 ) -> None:
     """The same drawing under another file is encoded anew; its mask is that of the one from the store."""
     image, _, prompt = drawn[0]
@@ -74,7 +74,7 @@ def test_memory_disk_and_fresh_encodes_give_the_same_mask(
     assert iou(stored, fresh) > 0.999
 
 
-def test_refining_clicks_do_not_lose_the_object(demo_server: Running, drawn: list[tuple[str, Drawing, Prompt]]) -> None:
+def test_refining_clicks_do_not_lose_the_object(demo_server: Running, drawn: list[tuple[str, Drawing, Target]]) -> None:
     before, after = [], []
     for image, drawing, prompt in drawn:
         truth = drawing.labels == prompt.label

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from image_host import ImageHost
-from running import SPLIT_CONFIG, Running, labels_config
+from running import SPLIT_CONFIG, Running, labelled_box, labelled_point, labels_config, point, predict_body
 
 EXAMPLES = 100
+REMOVED = object()
 json_values = st.recursive(
     st.none()
     | st.booleans()
@@ -73,6 +75,44 @@ def test_predict(server: Running, image_host: ImageHost, result: list[Any], conf
     body = {"tasks": tasks, "label_config": config, "project": data.draw(json_values)}
     body["params"] = data.draw(st.just({"context": {"result": result}}) | json_values)
     check(server.post("/predict", body))
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path of every value inside a JSON value, outermost first."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(found for key, child in inner for found in places(child, (*path, key)))]
+
+
+def changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    """A copy of a JSON value with another value at a path; REMOVED takes it out."""
+    if not path:
+        return new
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    if len(path) == 1 and new is REMOVED:
+        del copy[path[0]]
+    else:
+        copy[path[0]] = changed(value[path[0]], path[1:], new)
+    return copy
+
+
+ODD = (None, True, -1, 1e308, "", "x", [], [1], {}, {"a": [1]}, REMOVED)
+CLICKS = (
+    (SPLIT_CONFIG, point(40, 40)),
+    (labels_config(), [labelled_point(40, 40)]),
+    (labels_config("PolygonLabels"), [labelled_box(10, 10, 50, 50)]),
+)
+
+
+@pytest.mark.parametrize(("config", "regions"), CLICKS)
+def test_a_valid_click_with_one_thing_changed(
+    server: Running, image_host: ImageHost, config: str, regions: list[dict[str, Any]]
+) -> None:
+    task = {"id": 1, "data": {"image": f"{image_host.url}/a.png"}, "annotations": [{"id": 3, "result": regions}]}
+    body = predict_body([task], regions, config)
+    assert server.post("/predict", body).status_code == 200
+    for path in places(body)[1:]:
+        for odd in ODD:
+            check(server.post("/predict", changed(body, path, odd)))
 
 
 @fuzz

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-from sam2_backend.errors import Problem
-from sam2_backend.images import decode
+from sam2_backend.images.decode import read_image
+from sam2_backend.problems import Problem
 
 LIMIT = 64_000_000
 
@@ -43,7 +43,7 @@ def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
 def test_formats(kind: str, options: dict[str, Any]) -> None:
     data = saved(Image.fromarray(gradient()), kind, **options)
     expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-    assert np.array_equal(decode(data, LIMIT).pixels, expected)
+    assert np.array_equal(read_image(data, LIMIT).pixels, expected)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -53,26 +53,26 @@ def test_exif_orientation_as_the_editor_shows_it(orientation: int, kind: str) ->
     exif[0x0112] = orientation
     data = saved(Image.fromarray(gradient()), kind, exif=exif, **({"lossless": True} if kind == "WEBP" else {}))
     expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
-    assert np.array_equal(decode(data, LIMIT).pixels, expected)
+    assert np.array_equal(read_image(data, LIMIT).pixels, expected)
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "CMYK", "YCbCr", "LAB"])
 def test_colour_modes(mode: str) -> None:
     source = Image.fromarray(gradient()).convert(mode)
     kind = "PNG" if mode in ("L", "1", "P") else "TIFF"
-    decoded = decode(saved(source, kind), LIMIT).pixels
+    decoded = read_image(saved(source, kind), LIMIT).pixels
     assert decoded.shape == (40, 60, 3)
     assert np.abs(decoded.astype(int) - np.asarray(source.convert("RGB"), int)).mean() < 3
 
 
 def test_cmyk_jpeg() -> None:
     source = Image.fromarray(gradient()).convert("CMYK")
-    decoded = decode(saved(source, "JPEG", quality=95), LIMIT).pixels
+    decoded = read_image(saved(source, "JPEG", quality=95), LIMIT).pixels
     assert np.abs(decoded.astype(int) - gradient().astype(int)).mean() < 6
 
 
 def test_grey_jpeg_is_three_equal_channels() -> None:
-    decoded = decode(saved(Image.fromarray(gradient()).convert("L"), "JPEG"), LIMIT).pixels
+    decoded = read_image(saved(Image.fromarray(gradient()).convert("L"), "JPEG"), LIMIT).pixels
     assert (decoded[..., 0] == decoded[..., 1]).all()
     assert (decoded[..., 0] == decoded[..., 2]).all()
 
@@ -80,7 +80,7 @@ def test_grey_jpeg_is_three_equal_channels() -> None:
 def test_16_bit_is_stretched_over_its_own_range() -> None:
     values = np.linspace(1000, 3000, 2400).reshape(40, 60).astype(np.uint16)
     for data in (saved(Image.fromarray(values), "PNG"), saved(Image.fromarray(values), "TIFF")):
-        pixels = decode(data, LIMIT).pixels
+        pixels = read_image(data, LIMIT).pixels
         assert (pixels.min(), pixels.max()) == (0, 255)
         assert (np.diff(pixels[..., 0].ravel().astype(int)) >= 0).all()
 
@@ -88,22 +88,22 @@ def test_16_bit_is_stretched_over_its_own_range() -> None:
 def test_float_tiff_with_nan() -> None:
     values = np.linspace(-1, 1, 2400, dtype=np.float32).reshape(40, 60)
     values[0, 0] = np.nan
-    assert decode(saved(Image.fromarray(values), "TIFF"), LIMIT).pixels.max() == 255
+    assert read_image(saved(Image.fromarray(values), "TIFF"), LIMIT).pixels.max() == 255
 
 
 def test_transparency_lies_on_white() -> None:
     layered = np.dstack([gradient(), np.zeros((40, 60), np.uint8)])
-    assert (decode(saved(Image.fromarray(layered), "PNG"), LIMIT).pixels == 255).all()
+    assert (read_image(saved(Image.fromarray(layered), "PNG"), LIMIT).pixels == 255).all()
     palette = Image.fromarray(gradient()).convert("P")
     data = saved(palette, "PNG", transparency=palette.getpixel((0, 0)))
-    assert tuple(decode(data, LIMIT).pixels[0, 0]) == (255, 255, 255)
+    assert tuple(read_image(data, LIMIT).pixels[0, 0]) == (255, 255, 255)
 
 
 def test_the_largest_image_in_bounded_memory() -> None:
     """8000 x 6000: 144 MB of pixels, and no second copy of them."""
     data = saved(Image.new("RGB", (8000, 6000), (9, 90, 200)), "JPEG", quality=60)
     tracemalloc.start()
-    decoded = decode(data, LIMIT)
+    decoded = read_image(data, LIMIT)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert (decoded.width, decoded.height) == (8000, 6000)
@@ -124,7 +124,7 @@ def test_the_largest_image_in_bounded_memory() -> None:
 )
 def test_what_is_no_image_is_refused(data: bytes) -> None:
     with pytest.raises(Problem) as caught:
-        decode(data, LIMIT)
+        read_image(data, LIMIT)
     assert caught.value.status == 422
     assert "0x" not in caught.value.message
     assert any(word in caught.value.message.lower() for word in ("identify", "truncated", "broken", "not enough"))
@@ -134,7 +134,7 @@ def test_a_bomb_is_refused_by_its_header() -> None:
     bomb = saved(Image.new("1", (30_000, 30_000)), "PNG")
     tracemalloc.start()
     with pytest.raises(Problem, match="MAX_IMAGE_PIXELS"):
-        decode(bomb, LIMIT)
+        read_image(bomb, LIMIT)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 5e6

@@ -1,4 +1,4 @@
-"""One set of environment names: what config.py reads, what README, compose.yaml and the role offer."""
+"""One set of environment names: what settings.py reads, what README, compose.yaml and the role offer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from sam2_backend import config
+from sam2_backend import settings as backend_settings
 
 BACKEND = Path(__file__).parents[2]
 ROLE = BACKEND.parent / "roles" / "sam2_backend" / "vars" / "main.yml"
@@ -18,8 +18,8 @@ TUTORIAL = {
 
 
 def known() -> set[str]:
-    """Names as config.py reads them, with the `_FILE` form of secrets."""
-    source = Path(config.__file__).read_text()
+    """Names as settings.py reads them, with the `_FILE` form of secrets."""
+    source = Path(backend_settings.__file__).read_text()
     names = set(re.findall(r'read\.\w+\("([A-Z_]+)"', source))
     return names | {f"{name}_FILE" for name in re.findall(r'read\.secret\("([A-Z_]+)"', source)}
 
@@ -45,9 +45,11 @@ def test_the_role_sets_only_what_is_read() -> None:
 
 
 def test_defaults_are_usable_and_values_are_checked() -> None:
-    settings = config.from_environment({})
+    settings = backend_settings.from_environment({})
     assert settings.port == 9090
     assert settings.model_checkpoint == "demo"
-    assert "secret" not in repr(config.from_environment({"BASIC_AUTH_USER": "u", "BASIC_AUTH_PASS": "secret"}))
-    with pytest.raises(config.SettingsError, match="PRECISION='half'"):
-        config.from_environment({"PRECISION": "half"})
+    assert "secret" not in repr(
+        backend_settings.from_environment({"BASIC_AUTH_USER": "u", "BASIC_AUTH_PASS": "secret"})
+    )
+    with pytest.raises(backend_settings.SettingsError, match="PRECISION='half'"):
+        backend_settings.from_environment({"PRECISION": "half"})

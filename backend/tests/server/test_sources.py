@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from sam2_backend.errors import Problem
-from sam2_backend.sources import locate, origin_of
+from sam2_backend.images.sources import is_own_file, locate, origin_of
+from sam2_backend.problems import Problem
 
 STUDIO = "http://label-studio:8080"
 
@@ -17,7 +17,9 @@ STUDIO = "http://label-studio:8080"
         ("/data/local-files/?d=x/a.png", f"{STUDIO}/data/local-files/?d=x/a.png", True),
         ("http://localhost:8080/data/local-files/?d=a.png", f"{STUDIO}/data/local-files/?d=a.png", True),
         ("https://labels.example/data/upload/1/a.png", f"{STUDIO}/data/upload/1/a.png", True),
-        ("https://known.example/anything.png", f"{STUDIO}/anything.png", True),
+        ("https://known.example/data/local-files/?d=a.png", f"{STUDIO}/data/local-files/?d=a.png", True),
+        ("https://known.example/static/samples/a.png", f"{STUDIO}/static/samples/a.png", True),
+        ("https://other.example/static/samples/a.png", "https://other.example/static/samples/a.png", False),
         ("https://other.example/anything.png", "https://other.example/anything.png", False),
         ("https://other.example/?x=/data/upload/1/a.png", "https://other.example/?x=/data/upload/1/a.png", False),
         ("s3://bucket/a.png", f"{STUDIO}/tasks/7/resolve/?fileuri=czM6Ly9idWNrZXQvYS5wbmc=", True),
@@ -50,3 +52,38 @@ def test_an_unknown_label_studio_is_named(address: str) -> None:
 def test_default_ports_are_one_origin() -> None:
     assert origin_of("https://Host.example") == origin_of("https://host.example:443/path")
     assert origin_of("http://host.example") != origin_of("https://host.example")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/api/projects/1/export",
+        "/api/current-user/token",
+        "/data/upload/../../api/projects/1/export",
+        "/data/upload/%2e%2e/%2e%2e/api/projects/1/export",
+        "/data/upload/..\\..\\api/projects/1/export",
+        "/user/account",
+        "/data/",
+    ],
+)
+def test_a_path_that_is_no_image_never_gets_the_token(address: str) -> None:
+    with pytest.raises(Problem, match="no image file of Label Studio"):
+        locate(address, task=7, label_studio=STUDIO, only_one=True)
+
+
+@pytest.mark.parametrize("address", [f"{STUDIO}/api/projects/1/export", "https://known.example/api/projects/1/export"])
+def test_an_address_of_its_own_that_is_no_image_is_a_plain_url(address: str) -> None:
+    source = locate(address, task=7, label_studio=STUDIO, aliases=["https://known.example"], only_one=True)
+    assert (source.url, source.label_studio) == (address, "")
+
+
+@pytest.mark.parametrize(
+    ("url", "own"),
+    [
+        (f"{STUDIO}/data/upload/1/a.png", True),
+        (f"{STUDIO}/api/projects/1/export", False),
+        ("http://elsewhere:8080/data/upload/1/a.png", False),
+    ],
+)
+def test_what_a_redirect_may_carry_the_token_to(url: str, own: bool) -> None:
+    assert is_own_file(url, STUDIO) == own

@@ -10,7 +10,7 @@ from typing import Any
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[3] / "backend")]
 
 from ansible.errors import AnsibleFilterError  # noqa: E402
-from sam2_backend import checkpoints  # noqa: E402
+from sam2_backend.model import checkpoints  # noqa: E402
 from samstudio import trees  # noqa: E402
 from samstudio.preflight import plan  # noqa: E402
 
@@ -32,7 +32,7 @@ def project_digest(folder: str) -> str:
 
 def checkpoint(alias: str, mirror: str = "") -> dict[str, Any]:
     """File name, bytes, URL and config name of an official checkpoint by its alias (tiny, small, base_plus, large)."""
-    known = checkpoints.find(alias)
+    known = checkpoints.official(alias)
     if known is None:
         aliases = ", ".join(entry.alias for entry in checkpoints.CHECKPOINTS)
         raise AnsibleFilterError(f"{alias} is no official SAM 2 model; expected one of {aliases}")

@@ -1,0 +1,81 @@
+"""What the engines on Morton tokens share: prompts, mask choice and raster order, around the device's own part."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam2_backend.engine.interface import Decoded, EngineInfo, HostEmbedding, Prepared, Prompt
+from sam2_backend.engine.morton import morton_index, raster_index
+from sam2_backend.engine.pixels import model_input
+from sam2_backend.engine.prompt_encoder import PromptEncoder
+
+
+class TokenEngine(ABC):
+    """An Engine whose encoder and decoder work on tokens in Morton order.
+
+    `restore(export(encode(image)))` decodes exactly as `encode(image)` does: the state itself is float16.
+    """
+
+    def __init__(self, info: EngineInfo, prompts: PromptEncoder) -> None:
+        self._info = info
+        self._prompts = prompts
+        self._raster = raster_index(info.image_size // 4)
+        self._morton = morton_index(info.image_size // 4)
+
+    @property
+    def info(self) -> EngineInfo:
+        return self._info
+
+    def encode(self, image: NDArray[np.uint8]) -> Prepared:
+        return self._encode(model_input(image, self._info.image_size))
+
+    def decode(self, prepared: Prepared, prompt: Prompt) -> Decoded:
+        return self._in_raster(self._prompts.choose(self._candidates(prepared, prompt), prompt.multimask))
+
+    def candidates(self, prepared: Prepared, prompt: Prompt) -> Decoded:
+        """All four masks of the decoder, the single-mask output first."""
+        return self._in_raster(self._candidates(prepared, prompt))
+
+    @abstractmethod
+    def export(self, prepared: Prepared) -> HostEmbedding: ...
+
+    @abstractmethod
+    def restore(self, embedding: HostEmbedding) -> Prepared: ...
+
+    @abstractmethod
+    def _encode(self, pixels: NDArray[np.float32]) -> Prepared:
+        """Embedding of a normalised image (1, 3, S, S)."""
+
+    @abstractmethod
+    def _run(
+        self, prepared: Prepared, tokens: NDArray[np.float32], logits: NDArray[np.float32] | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The decoder on prompt tokens (1, T, 256) and logits to refine (N, 16) in Morton order, or None.
+
+        Returns all four masks' logits (4, 16 N) in Morton order, valid until the next call, and scores (4,).
+        """
+
+    def _candidates(self, prepared: Prepared, prompt: Prompt) -> Decoded:
+        logits = self._prompts.mask_logits(prompt)
+        if logits is not None:
+            logits = logits.reshape(-1)[self._raster].reshape(-1, 16)
+        return Decoded(*self._run(prepared, self._prompts.tokens(prompt), logits))
+
+    def _in_raster(self, decoded: Decoded) -> Decoded:
+        side = self._info.image_size // 4
+        return Decoded(decoded.logits.take(self._morton, axis=1).reshape(-1, side, side), decoded.scores.copy())
+
+
+def check_embedding(embedding: HostEmbedding, image_size: int) -> None:
+    """Raises ValueError unless the maps have the shapes and type of this image size."""
+    grid = (image_size // 16) ** 2
+    for values, shape in (
+        (embedding.high_res_0, (16 * grid, 32)),
+        (embedding.high_res_1, (4 * grid, 64)),
+        (embedding.image, (grid, 256)),
+    ):
+        if values.shape != shape or values.dtype != np.float16:
+            raise ValueError(f"a stored map is float16 of shape {shape}, not {values.dtype} of shape {values.shape}")

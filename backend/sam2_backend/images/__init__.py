@@ -1,0 +1,1 @@
+"""Images from wherever a task says they are, as pixels."""

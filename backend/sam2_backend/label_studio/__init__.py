@@ -1,0 +1,1 @@
+"""Label Studio's words: labeling configs, regions, results, projects, tokens."""

@@ -1,0 +1,178 @@
+"""What a project's labeling config lets us do: which image tags there are, and which control tag takes a mask.
+
+Read with the SDK's `LabelInterface`, the parser that Label Studio's own tools use.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sam2_backend.problems import Problem
+
+OUTPUT_KINDS = ("brush", "bitmask", "polygon", "ellipse", "rectangle")
+PROMPT_KINDS = ("keypoint", "rectangle")
+UNDEFINED = "$undefined$"
+WORKING_CONFIG = (
+    '<View><Labels name="label" toName="image"><Label value="object"/></Labels>'
+    '<KeyPoint name="kp" toName="image" smart="true" smartOnly="true"/>'
+    '<Rectangle name="rect" toName="image" smart="true" smartOnly="true"/>'
+    '<Brush name="brush" toName="image" smart="false"/><Image name="image" value="$image"/></View>'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageTag:
+    """key: where the task's data holds the address (or, for `valueList`, the list of addresses)."""
+
+    name: str
+    key: str
+
+    def address(self, data: Mapping[str, object], index: int | None) -> str:
+        """The image's address in a task's data. Raises Problem if there is none."""
+        value: object = data.get(self.key, data.get(UNDEFINED))
+        if value is None and "." in self.key:
+            value = data
+            for part in self.key.split("."):
+                value = value.get(part) if isinstance(value, Mapping) else None
+        if isinstance(value, list):
+            position = index or 0
+            value = value[position] if 0 <= position < len(value) else None
+        if not isinstance(value, str) or not value:
+            keys = ", ".join(sorted(map(str, data))) or "nothing"
+            raise Problem(
+                422, "task", f'The task has no image under "{self.key}" (tag "{self.name}"); its data holds {keys}.'
+            )
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A control tag that takes a mask.
+
+    kind: one of OUTPUT_KINDS; type: as in a result item, `brushlabels` or, with a separate `Labels` tag, `brush`.
+    labels: the values it knows (its own for `*Labels` tags), or None if it carries none itself.
+    """
+
+    name: str
+    to_name: str
+    kind: str
+    type: str
+    labels: frozenset[str] | None
+
+    @property
+    def labelled(self) -> bool:
+        return self.labels is not None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelsTag:
+    name: str
+    to_name: str
+    labels: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelingConfig:
+    images: Mapping[str, ImageTag]
+    outputs: tuple[Output, ...]
+    label_tags: tuple[LabelsTag, ...]
+    prompts: frozenset[str]
+    empty: bool
+
+    def image(self, name: str) -> ImageTag:
+        if name not in self.images:
+            known = ", ".join(sorted(self.images)) or "none"
+            raise Problem(422, "label_config", f'The prompt is for an image tag "{name}"; the config has {known}.')
+        return self.images[name]
+
+    def output(self, to_name: str, label: str | None, *, split: bool) -> tuple[Output, LabelsTag | None]:
+        """The tag for a mask on this image and, if that is a plain tag, the `Labels` tag that names it.
+
+        split: the prompt came as a pair of plain tag and `Labels`; tags of the same style are preferred.
+        """
+        candidates = [tag for tag in self.outputs if tag.to_name == to_name]
+        fitting: list[tuple[Output, LabelsTag | None]] = []
+        for tag in candidates:
+            if tag.labels is not None:
+                if label is None or label in tag.labels:
+                    fitting.append((tag, None))
+            else:
+                naming = [labels for labels in self.label_tags if labels.to_name == to_name]
+                named = next((labels for labels in naming if label is None or label in labels.labels), None)
+                if named or not naming:
+                    fitting.append((tag, named))
+        if not fitting:
+            names = " or ".join(f'"{tag.name}"' for tag in candidates)
+            raise Problem(
+                422,
+                "label_config",
+                f'The prompt has the label "{label}", which the output tag {names} does not know: '
+                f'add <Label value="{label}"/> to it in the labeling config.'
+                if candidates
+                else f'The config has no output tag for image "{to_name}": add e.g. '
+                f'<Brush name="brush" toName="{to_name}" smart="false"/>. A working config: {WORKING_CONFIG}',
+            )
+        return min(fitting, key=lambda pair: (pair[0].labelled == split, OUTPUT_KINDS.index(pair[0].kind)))
+
+    def check(self) -> None:
+        """Raises Problem, naming the missing tag, if no click on this project could ever return a mask."""
+        if self.empty:
+            return
+        if not self.images:
+            missing = 'an <Image name="image" value="$image"/> tag'
+        elif not self.prompts:
+            missing = 'a prompt tag: <KeyPoint> or <Rectangle> (or KeyPointLabels, RectangleLabels) with smart="true"'
+        elif not self.outputs:
+            missing = (
+                "an output tag: Brush, BrushLabels, BitmaskLabels, PolygonLabels, RectangleLabels or EllipseLabels"
+            )
+        else:
+            return
+        raise Problem(422, "label_config", f"The labeling config lacks {missing}. A working config: {WORKING_CONFIG}")
+
+
+@functools.lru_cache(maxsize=256)
+def read(xml: str) -> LabelingConfig:
+    """Raises Problem if the text is no labeling config."""
+    # Takes 0.7 s to import; the first caller is the start-up, not a click.
+    from label_studio_sdk.label_interface.interface import LabelInterface
+
+    if not xml.strip():
+        return LabelingConfig({}, (), (), frozenset(), empty=True)
+    try:
+        interface = LabelInterface(xml)
+    except Exception as error:
+        detail = " ".join(str(error).split())[:200]
+        raise Problem(
+            422, "label_config", f"The labeling config cannot be read: {detail}. A working config: {WORKING_CONFIG}"
+        ) from None
+    images = {
+        tag.name: ImageTag(tag.name, str(tag.value or "").lstrip("$"))
+        for tag in interface.objects
+        if str(tag.tag).lower() == "image"
+    }
+    outputs: list[Output] = []
+    label_tags: list[LabelsTag] = []
+    prompts: set[str] = set()
+    smart_boxes: list[Output] = []
+    for control in interface.controls:
+        tag = str(control.tag).lower()
+        to_name = next((name for name in control.to_name or [] if name in images), None)
+        if to_name is None:
+            continue
+        labels = frozenset(map(str, control.labels or []))
+        kind = tag.removesuffix("labels")
+        smart = str((control.attr or {}).get("smart", "")).lower() == "true"
+        if tag == "labels":
+            label_tags.append(LabelsTag(control.name, to_name, labels))
+            continue
+        if kind in PROMPT_KINDS and smart:
+            prompts.add(control.name)
+        if kind in OUTPUT_KINDS:
+            output = Output(control.name, to_name, kind, tag, labels if tag.endswith("labels") else None)
+            (smart_boxes if smart and kind == "rectangle" else outputs).append(output)
+    # A rectangle tag that annotators prompt with is an output only where nothing else could take a mask.
+    outputs += smart_boxes if not outputs else []
+    return LabelingConfig(images, tuple(outputs), tuple(label_tags), frozenset(prompts), empty=not interface.controls)

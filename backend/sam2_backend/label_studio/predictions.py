@@ -1,0 +1,188 @@
+"""/predict: a click becomes a mask; a task that was merely opened is answered at once and prepared behind that."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sam2_backend.label_studio import labeling_config
+from sam2_backend.label_studio.labeling_config import LabelingConfig
+from sam2_backend.label_studio.projects import Projects, project_number, project_uid
+from sam2_backend.label_studio.regions import DrawnObject, drawn_objects
+from sam2_backend.label_studio.results.items import items
+from sam2_backend.label_studio.results.mask import Mask
+from sam2_backend.label_studio.tasks import sources_of, task_data, task_id
+from sam2_backend.logs import fields
+from sam2_backend.metrics import Metrics
+from sam2_backend.problems import Problem, ProblemLog, now
+from sam2_backend.serving.embeddings import Embeddings, Outcome
+from sam2_backend.serving.gate import ClickGate
+from sam2_backend.serving.predict import Predictor
+from sam2_backend.serving.prewarm import Prewarmer
+from sam2_backend.serving.queue import Urgency
+from sam2_backend.serving.store.memory import PreparedImage
+from sam2_backend.settings import Settings
+from sam2_backend.steps import Steps
+
+log = logging.getLogger(__name__)
+ASPECT_TOLERANCE = 0.02
+MAX_TASKS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class PredictRequest:
+    """result: the regions that were drawn, None where a task was only opened."""
+
+    tasks: list[Mapping[str, Any]]
+    project: str
+    label_config: str
+    result: object | None
+
+
+def parse_request(body: object) -> PredictRequest:
+    """Raises Problem (400) for what is not a /predict request of Label Studio."""
+    if not isinstance(body, Mapping):
+        raise Problem(400, "request", "The body of /predict must be a JSON object with tasks.")
+    tasks = body.get("tasks")
+    if not isinstance(tasks, list) or not all(isinstance(task, Mapping) for task in tasks):
+        raise Problem(400, "request", 'The body of /predict needs "tasks", a list of task objects.')
+    if len(tasks) > MAX_TASKS:
+        raise Problem(413, "request", f"{len(tasks)} tasks in one request; at most {MAX_TASKS} are taken.")
+    params = body.get("params")
+    context = params.get("context") if isinstance(params, Mapping) else None
+    label_config = body.get("label_config")
+    return PredictRequest(
+        tasks=tasks,
+        project=project_uid(body.get("project")),
+        label_config=label_config if isinstance(label_config, str) else "",
+        result=context.get("result") if isinstance(context, Mapping) else None,
+    )
+
+
+class Predictions:
+    """Used from the event loop only."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        model_version: str,
+        projects: Projects,
+        embeddings: Embeddings,
+        predictor: Predictor,
+        prewarmer: Prewarmer,
+        gate: ClickGate,
+        metrics: Metrics,
+        problems: ProblemLog,
+    ) -> None:
+        self._settings = settings
+        self._model_version = model_version
+        self._projects = projects
+        self._embeddings = embeddings
+        self._predictor = predictor
+        self._prewarmer = prewarmer
+        self._gate = gate
+        self._metrics = metrics
+        self._problems = problems
+        self.last_click: dict[str, object] | None = None
+
+    async def predict(self, request: PredictRequest) -> dict[str, Any]:
+        """The answer's body, to be serialised with orjson. Raises Problem."""
+        if request.result is None:
+            self._prewarmer.opened(
+                project_number(request.project),
+                sources_of(request.tasks, request.project, request.label_config, self._projects, self._problems),
+                batch=len(request.tasks) > 1,
+            )
+            return {"results": [[] for _ in request.tasks]}
+        if request.result == [] or not request.tasks:
+            return {"results": [{"result": []} for _ in request.tasks]}
+        try:
+            with self._gate.enter():
+                async with asyncio.timeout(self._settings.limits.predict_seconds):
+                    return {"results": await self._clicks(request)}
+        except TimeoutError:
+            raise Problem(
+                504,
+                "predict",
+                f"No mask within {self._settings.limits.predict_seconds:g} s: the backend is overloaded.",
+            ) from None
+
+    async def _clicks(self, request: PredictRequest) -> list[dict[str, Any]]:
+        config = labeling_config.read(request.label_config or self._projects.get(request.project).label_config)
+        objects = drawn_objects(request.result)
+        results: list[dict[str, Any]] = []
+        problems: list[Problem] = []
+        for task in request.tasks:
+            try:
+                results.append(await self._click(task, request.project, config, objects))
+            except Problem as problem:
+                problems.append(problem)
+                results.append({"result": [], "error": problem.message})
+        if len(problems) == len(request.tasks):
+            raise problems[0]
+        self._report(problems)
+        return results
+
+    async def _click(
+        self, task: Mapping[str, Any], project: str, config: LabelingConfig, objects: list[DrawnObject]
+    ) -> dict[str, Any]:
+        steps = Steps()
+        found: list[dict[str, Any]] = []
+        scores: list[float] = []
+        problems: list[Problem] = []
+        outcome: Outcome = "memory"
+        for drawn in objects:
+            try:
+                region = drawn.first
+                label = region.labels[0] if region.labels else None
+                tag = config.image(region.to_name)
+                output, naming = config.output(region.to_name, label, split=region.split)
+                address = tag.address(task_data(task), region.frame.item_index)
+                source = self._projects.source(address, task_id(task), project)
+                frame = (region.frame.width, region.frame.height)
+                image, how = await self._embeddings.get(source, Urgency.CLICK, steps, frame)
+                outcome = outcome if how == "memory" else how
+                logits, score = await self._predictor.mask(task_id(task), image, drawn.prompt(), drawn.strokes, steps)
+                mask = Mask(logits, *self._size(image, drawn))
+                with steps.measure("render"):
+                    found += await asyncio.to_thread(items, mask, region, output, naming, score, self._settings.polygon)
+                scores.append(score)
+            except Problem as problem:
+                problems.append(problem)
+        if not scores:
+            raise problems[0]
+        self._report(problems)
+        self._note(task_id(task), outcome, steps)
+        return {"result": found, "score": float(np.mean(scores)), "model_version": self._model_version}
+
+    def _size(self, image: PreparedImage, drawn: DrawnObject) -> tuple[int, int]:
+        """Width and height of the answer: the editor's, as long as it shows the same picture."""
+        width, height = drawn.first.frame.width, drawn.first.frame.height
+        if not width or not height or width * height > self._settings.limits.image_pixels:
+            return image.width, image.height
+        if abs(width * image.height / (height * image.width) - 1) > ASPECT_TOLERANCE:
+            raise Problem(
+                409,
+                "image",
+                f"The editor shows an image of {width}x{height}, but the file is {image.width}x{image.height}: "
+                "reload the task, the image was probably replaced.",
+            )
+        return width, height
+
+    def _report(self, problems: list[Problem]) -> None:
+        """Those that others in the same request outlived."""
+        for problem in problems:
+            self._problems.report(problem)
+
+    def _note(self, task: object, outcome: Outcome, steps: Steps) -> None:
+        milliseconds = steps.milliseconds()
+        self.last_click = {"at": now(), "milliseconds": milliseconds, "cache": outcome}
+        self._metrics.clicks.labels(outcome).inc()
+        for step, value in milliseconds.items():
+            self._metrics.steps.labels(step).observe(value / 1000)
+        log.info("click", extra=fields(task=task, cache=outcome, milliseconds=milliseconds))

@@ -1,0 +1,228 @@
+"""Label Studio's `context.result` → one SAM2 prompt for each object that the annotator means.
+
+What the editor sends: all pending regions of one type and one label, in the order they were drawn. With a separate
+`Labels` tag every region arrives twice under one id, once as `keypoint` or `rectangle`, once as `labels`. Alt+click
+gives `is_positive: false`; a point without that field is positive.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sam2_backend.engine.interface import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, NEGATIVE, POSITIVE, Prompt
+from sam2_backend.problems import Problem
+
+MAX_REGIONS = 512
+POINT_TYPES = ("keypoint", "keypointlabels")
+BOX_TYPES = ("rectangle", "rectanglelabels")
+LABELS_TYPE = "labels"
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """One drawn point or box. corners: ((x, y),) or (top left, bottom right), fractions of the upright image."""
+
+    id: str
+    to_name: str
+    corners: tuple[tuple[float, float], ...]
+    positive: bool
+    labels: tuple[str, ...]
+    split: bool
+    frame: Frame
+
+    @property
+    def is_box(self) -> bool:
+        return len(self.corners) == 2
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """Equal for the same region with the same geometry, however often it is sent."""
+        return (self.id, self.corners, self.positive)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The editor's view of the image, to be repeated in the answer. width, height in pixels, upright; 0 if not told."""
+
+    width: int
+    height: int
+    rotation: float
+    item_index: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnObject:
+    """Everything that was drawn for one object, in drawing order."""
+
+    regions: tuple[Region, ...]
+
+    @property
+    def first(self) -> Region:
+        return self.regions[0]
+
+    @property
+    def strokes(self) -> tuple[tuple[object, ...], ...]:
+        return tuple(region.identity for region in self.regions)
+
+    @property
+    def ambiguous(self) -> bool:
+        """A single point may mean a part or the whole; SAM2 then offers three masks."""
+        return len(self.regions) == 1 and not self.first.is_box
+
+    def prompt(self) -> Prompt:
+        """Boxes first, as SAM2 was trained."""
+        ordered = sorted(self.regions, key=lambda region: not region.is_box)
+        points = [corner for region in ordered for corner in region.corners]
+        labels = [label for region in ordered for label in _engine_labels(region)]
+        return Prompt(
+            points=np.asarray(points, np.float32).reshape(-1, 2),
+            labels=np.asarray(labels, np.int32),
+            multimask=self.ambiguous,
+        )
+
+
+def _engine_labels(region: Region) -> tuple[int, ...]:
+    if region.is_box:
+        return (BOX_TOP_LEFT, BOX_BOTTOM_RIGHT)
+    return (POSITIVE if region.positive else NEGATIVE,)
+
+
+def drawn_objects(result: object) -> list[DrawnObject]:
+    """Objects in the order they were begun. Raises Problem (400) if nothing in it can be used."""
+    if not isinstance(result, Sequence) or isinstance(result, str | bytes):
+        raise Problem(400, "prompt", "params.context.result must be a list of regions.")
+    if len(result) > 2 * MAX_REGIONS:
+        raise Problem(400, "prompt", f"{len(result)} regions in one request; at most {2 * MAX_REGIONS} are taken.")
+    items = [item for item in result if isinstance(item, Mapping)]
+    names = {str(item.get("id")): _strings(_value(item), "labels") for item in items if item.get("type") == LABELS_TYPE}
+    regions: dict[str, Region] = {}
+    ignored: set[str] = set()
+    for position, item in enumerate(items):
+        kind = str(item.get("type"))
+        if kind == LABELS_TYPE:
+            continue
+        if kind not in POINT_TYPES + BOX_TYPES:
+            ignored.add(kind)
+            continue
+        region = _region(item, kind, names, position)
+        regions.setdefault(region.id, region)
+    if not regions:
+        found = ", ".join(sorted(ignored)) or "nothing"
+        raise Problem(400, "prompt", f"A prompt is a keypoint or a rectangle; the editor sent {found}.")
+    objects = [built for group in _groups(regions.values()) for built in _objects(group)]
+    if not any(region.is_box or region.positive for built in objects for region in built.regions):
+        raise Problem(400, "prompt", "Only negative points were given: add a positive point or a rectangle first.")
+    return [built for built in objects if any(region.is_box or region.positive for region in built.regions)]
+
+
+def _region(item: Mapping[str, object], kind: str, names: Mapping[str, tuple[str, ...]], position: int) -> Region:
+    value = _value(item)
+    identifier = str(item.get("id") or f"prompt-{position}")
+    x, y = _number(value, "x") / 100, _number(value, "y") / 100
+    corners: tuple[tuple[float, float], ...]
+    frame = Frame(
+        width=_size(item, "original_width"),
+        height=_size(item, "original_height"),
+        rotation=_optional(item, "image_rotation"),
+        item_index=_index(item),
+    )
+    if kind in POINT_TYPES:
+        corners = ((_unit(x), _unit(y)),)
+    else:
+        corners = _box(x, y, _number(value, "width") / 100, _number(value, "height") / 100, value, frame)
+    own = _strings(value, kind) if kind.endswith("labels") else ()
+    positive = item.get("is_positive")
+    return Region(
+        id=identifier,
+        to_name=str(item.get("to_name") or "image"),
+        corners=corners,
+        positive=positive not in (False, 0),
+        labels=own or names.get(identifier, ()) or _strings(value, "labels"),
+        split=not kind.endswith("labels"),
+        frame=frame,
+    )
+
+
+def _box(
+    x: float, y: float, width: float, height: float, value: Mapping[str, object], frame: Frame
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Upright box around a rectangle that the editor may have rotated about its top left corner, in degrees."""
+    angle = math.radians(_optional(value, "rotation"))
+    aspect = frame.width / frame.height if frame.width and frame.height else 1.0
+    cosine, sine = math.cos(angle), math.sin(angle)
+    corners = [(0.0, 0.0), (width, 0.0), (0.0, height), (width, height)]
+    xs = [x + across * cosine - down * sine / aspect for across, down in corners]
+    ys = [y + across * sine * aspect + down * cosine for across, down in corners]
+    return (_unit(min(xs)), _unit(min(ys))), (_unit(max(xs)), _unit(max(ys)))
+
+
+def _groups(regions: Iterable[Region]) -> list[list[Region]]:
+    groups: dict[tuple[object, ...], list[Region]] = {}
+    for region in regions:
+        groups.setdefault((region.to_name, region.frame.item_index, region.labels), []).append(region)
+    return list(groups.values())
+
+
+def _objects(group: list[Region]) -> list[DrawnObject]:
+    """Points of one label are one object; each box is one, and takes the points inside it, or else nearest to it."""
+    boxes = [region for region in group if region.is_box]
+    if len(boxes) <= 1:
+        return [DrawnObject(tuple(group))]
+    owned: dict[str, list[Region]] = {box.id: [box] for box in boxes}
+    for point in group:
+        if not point.is_box:
+            owner = min(boxes, key=lambda box: (_distance(point, box), _area(box)))
+            owned[owner.id].append(point)
+    return [DrawnObject(tuple(regions)) for regions in owned.values()]
+
+
+def _distance(point: Region, box: Region) -> float:
+    """0 inside the box."""
+    (x, y), ((left, top), (right, bottom)) = point.corners[0], box.corners
+    return math.hypot(max(left - x, 0, x - right), max(top - y, 0, y - bottom))
+
+
+def _area(box: Region) -> float:
+    (left, top), (right, bottom) = box.corners
+    return (right - left) * (bottom - top)
+
+
+def _value(item: Mapping[str, object]) -> Mapping[str, object]:
+    value = item.get("value")
+    return value if isinstance(value, Mapping) else {}
+
+
+def _strings(value: Mapping[str, object], key: str) -> tuple[str, ...]:
+    found = value.get(key)
+    return tuple(str(entry) for entry in found) if isinstance(found, list) else ()
+
+
+def _number(value: Mapping[str, object], key: str) -> float:
+    number = value.get(key)
+    if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+        raise Problem(400, "prompt", f'A prompt region needs a number in value["{key}"], percent of the image size.')
+    return float(number)
+
+
+def _optional(value: Mapping[str, object], key: str) -> float:
+    number = value.get(key)
+    usable = isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number)
+    return float(number) if usable else 0.0  # type: ignore[arg-type]
+
+
+def _size(item: Mapping[str, object], key: str) -> int:
+    number = item.get(key)
+    return int(number) if isinstance(number, int) and not isinstance(number, bool) and 0 < number <= 1 << 20 else 0
+
+
+def _index(item: Mapping[str, object]) -> int | None:
+    index = item.get("item_index")
+    return index if isinstance(index, int) and not isinstance(index, bool) and index >= 0 else None
+
+
+def _unit(number: float) -> float:
+    return min(1.0, max(0.0, number))

@@ -1,0 +1,46 @@
+"""The gate of `/predict`: how many clicks are let in at once, and the moments without any."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+
+from sam2_backend.problems import Problem
+
+# The longest that an image waits for a moment without clicks; then it shares the device with them.
+PATIENCE_SECONDS = 30.0
+
+
+class ClickGate:
+    """count: clicks in progress. Used from the event loop only."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.count = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+    @contextlib.contextmanager
+    def enter(self) -> Iterator[None]:
+        """Raises Problem (503) where as many as the limit are in progress."""
+        if self.count >= self.limit:
+            raise Problem(
+                503,
+                "queue",
+                f"The SAM2 backend is busy with {self.count} clicks, the limit: try again in a moment.",
+                retry_after=2,
+            )
+        self.count += 1
+        self._none.clear()
+        try:
+            yield
+        finally:
+            self.count -= 1
+            if not self.count:
+                self._none.set()
+
+    async def pause(self) -> None:
+        """Until there are none, but not longer than an image may wait."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._none.wait(), PATIENCE_SECONDS)

@@ -1,0 +1,64 @@
+"""Which content lay at which address, so that a click on a known image fetches nothing.
+
+When an address is believed without asking: uploads always (Label Studio never reuses their names); a mounted file while
+its size and times are the same; anything else for `FRESH_SECONDS`, and then the server is asked whether it changed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+
+from sam2_backend.images.sources import Source
+
+FRESH_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """content: sha256 of the file seen there; stamp: a mounted file's (mtime, size, inode), else None."""
+
+    content: str
+    stamp: tuple[int, int, int] | None
+    validators: tuple[tuple[str, str], ...]
+    seen: float
+
+
+def stamp_of(source: Source) -> tuple[int, int, int] | None:
+    """None for what is not a mounted file, or not one any more."""
+    if source.path is None:
+        return None
+    try:
+        stat = source.path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+class Sightings:
+    """Used from the event loop only."""
+
+    def __init__(self, size: int = 100_000) -> None:
+        self._size = size
+        self._sightings: OrderedDict[str, Sighting] = OrderedDict()
+
+    def get(self, source: Source) -> Sighting | None:
+        return self._sightings.get(source.identity)
+
+    def believable(self, source: Source, sighting: Sighting) -> bool:
+        if source.path is not None:
+            return sighting.stamp is not None and sighting.stamp == stamp_of(source)
+        return source.immutable or time.monotonic() - sighting.seen < FRESH_SECONDS
+
+    def put(self, source: Source, sighting: Sighting) -> None:
+        self._sightings[source.identity] = sighting
+        self._sightings.move_to_end(source.identity)
+        if len(self._sightings) > self._size:
+            self._sightings.popitem(last=False)
+
+    def confirm(self, source: Source, sighting: Sighting) -> None:
+        self.put(source, replace(sighting, seen=time.monotonic()))
+
+    def forget(self, source: Source) -> None:
+        self._sightings.pop(source.identity, None)
