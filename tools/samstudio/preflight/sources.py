@@ -141,7 +141,8 @@ def reach(url: str, timeout: float) -> str:
         with urllib.request.urlopen(request, timeout=timeout):  # noqa: S310
             return ""
     except urllib.error.HTTPError as error:
-        return "" if error.code in (401, 403, 404, 405) and not _blocked(error) else f"HTTP {error.code}"
+        with error:
+            return "" if error.code in (401, 403, 404, 405) and not _blocked(error) else f"HTTP {error.code}"
     except (urllib.error.URLError, ssl.SSLError, OSError, http.client.HTTPException, ValueError) as error:
         return str(getattr(error, "reason", error)) or type(error).__name__
 
