@@ -1,4 +1,4 @@
-"""A start of the engine that comes too early for a container: by then its address or its GPU is not there yet."""
+"""A start of the engine that comes too early for a container: its address is not there yet."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 LATE_ADDRESS = "10.99.0.1"
-SPECIFICATION = "/var/run/cdi/nvidia.yaml"
 SPEAKS = "docker inspect --format '{{.State.Status}}' "
 
 
@@ -43,7 +42,7 @@ def network(host: Any) -> Iterator[None]:
     host.run(f"ip address del {LATE_ADDRESS}/32 dev lo")
 
 
-@on("gpu-runtime", "gpu-cdi")
+@on("gpu-runtime")
 @pytest.mark.usefixtures("network")
 def test_an_address_that_comes_late(host: Any) -> None:
     host.check_output(f"ip address add {LATE_ADDRESS}/32 dev lo")
@@ -62,16 +61,3 @@ def test_an_address_that_comes_late(host: Any) -> None:
     assert state(host, "stopped-by-hand") == "exited"
     assert state(host, "given-up") == "exited"
     assert host.check_output("systemctl show --property=Result --value samstudio-containers") == "success"
-
-
-@on("gpu-cdi")
-@pytest.mark.usefixtures("network")
-def test_a_specification_of_the_gpu_that_comes_after_the_engine(host: Any) -> None:
-    run(host, "gpu", "--device nvidia.com/gpu=all")
-    host.check_output(f"systemctl stop nvidia-cdi-refresh.path && rm {SPECIFICATION} && systemctl restart docker")
-    assert state(host, "gpu") == "exited"
-    assert "nvidia.com/gpu=all" in error(host, "gpu")
-
-    host.check_output("systemctl start nvidia-cdi-refresh.service nvidia-cdi-refresh.path")
-    assert comes_back(host, "gpu")
-    assert "GPU 0" in host.check_output("docker exec gpu nvidia-smi -L")

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 INSTALLED = ("gpu-fresh", "gpu-reboot", "gpu-postponed")
-UNTOUCHED = ("gpu-runtime", "gpu-cdi", "gpu-secure-boot", "gpu-none")
+UNTOUCHED = ("gpu-runtime", "gpu-secure-boot", "gpu-none")
 CDI = ("gpu-fresh", "gpu-reboot")
-TOOLKIT = (*CDI, "gpu-postponed", "gpu-runtime", "gpu-cdi")
-ENGINES = ("gpu-runtime", "gpu-cdi")
+TOOLKIT = (*CDI, "gpu-postponed", "gpu-runtime")
 DRIVER_SOURCE = "/etc/apt/sources.list.d/nvidia-driver.sources"
 TOOLKIT_SOURCE = "/etc/apt/sources.list.d/nvidia-container-toolkit.sources"
 
@@ -174,7 +173,7 @@ def test_an_engine_with_cdi_of_its_own_is_left_alone(host: Any) -> None:
     assert log(host).count("engine started") == 2  # its own start, and the one after the reboot
 
 
-@on("gpu-fresh", "gpu-reboot", "gpu-cdi")
+@on("gpu-fresh", "gpu-reboot")
 def test_the_cdi_specification_names_the_driver_that_runs(host: Any) -> None:
     assert "libcuda.so.580.95.05" in host.file("/var/run/cdi/nvidia.yaml").content_string
     assert host.service("nvidia-cdi-refresh.path").is_enabled
@@ -216,18 +215,11 @@ def test_the_check_used_the_runtime(host: Any) -> None:
     assert "nvidia-container-runtime" in host.file("/var/log/gpu-stand-in.runtime").content_string
 
 
-@on(*ENGINES)
+@on("gpu-runtime")
 def test_the_container_of_the_check_is_gone(host: Any) -> None:
     assert "samstudio-gpu-check" not in host.check_output("docker ps --all --format '{{.Names}}'").split()
 
 
-@on("gpu-cdi")
-def test_a_real_engine_with_cdi_of_its_own_is_left_alone_and_gives_the_device(host: Any) -> None:
-    assert not host.file("/etc/docker/daemon.json").exists
-    device = "docker run --rm --network none --device nvidia.com/gpu=all gpu-check:stand-in nvidia-smi -L"
-    assert "GPU 0" in host.check_output(device)
-
-
-@on(*ENGINES)
+@on("gpu-runtime")
 def test_a_container_without_the_gpu_would_have_been_noticed(host: Any) -> None:
     assert host.run("docker run --rm --network none gpu-check:stand-in nvidia-smi -L").rc == 9
