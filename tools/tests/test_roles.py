@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +21,22 @@ ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
 
 def read(path: Path) -> Any:
     return yaml.safe_load(path.read_text()) if path.exists() else {}
+
+
+def ansible(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    environment = {
+        **os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_ROLES_PATH": str(ROOT / "roles"),
+        "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0",
+    }  # fmt: skip
+    argv = [str(Path(sys.executable).with_name("ansible-playbook")), *words]
+    return subprocess.run(argv, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def mappings(node: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(node, dict):
+        yield node
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else []:
+        yield from mappings(child)
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -36,6 +58,39 @@ def test_variables_carry_their_roles_name(role: str) -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_role_has_a_readme(role: str) -> None:
     assert f"# {role}" in (ROOT / "roles" / role / "README.md").read_text()
+
+
+UNIT = """
+- hosts: localhost
+  connection: local
+  gather_facts: false
+  vars: {samstudio_config_dir: /etc/samstudio, samstudio_opt_dir: /opt/samstudio, samstudio_data_dir: /srv/lab}
+  tasks:
+    - ansible.builtin.include_vars: {file: "{{ role }}/defaults/main.yml"}
+    - ansible.builtin.include_vars: {file: "{{ role }}/vars/main.yml"}
+    - ansible.builtin.template:
+        src: "{{ role }}/templates/samstudio-tunnel.service.j2"
+        dest: "{{ unit }}"
+        mode: "0644"
+"""
+
+
+def test_the_tunnels_service_may_write_its_state_wherever_the_data_is(tmp_path: Path) -> None:
+    (tmp_path / "play.yml").write_text(UNIT)
+    unit = tmp_path / "samstudio-tunnel.service"
+    where = {"role": str(ROOT / "roles" / "tunnel"), "unit": str(unit)}
+    done = ansible("play.yml", "-e", json.dumps(where), cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    settings = dict(line.split("=", 1) for line in unit.read_text().splitlines() if re.match(r"[A-Z]\w+=", line))
+    assert settings["ProtectSystem"] == "strict"
+    assert settings["ReadWritePaths"] == "/srv/lab/tunnel"
+    assert not settings.get("StateDirectory", "").startswith("/")
+
+
+def test_systemd_reads_units_again_only_where_the_tunnels_unit_changed() -> None:
+    files = [ROOT / "roles" / "tunnel" / file for file in ("tasks/present.yml", "handlers/main.yml")]
+    units = [part for file in files for part in mappings(yaml.safe_load(file.read_text())) if "daemon_reload" in part]
+    assert [unit["daemon_reload"] for unit in units] == ["{{ __tunnel_described is changed }}"]
 
 
 def test_compose_file_knows_every_setting_of_the_role() -> None:
