@@ -41,8 +41,9 @@ def test_what_ngrok_says_is_explained(
 ) -> None:
     monkeypatch.setenv("STAND_IN_AGENT", trouble)
     heard: list[str] = []
+    patience = 1 if trouble == "silent" else 10
     with (
-        Agent(stand_in_agent, AUTHTOKEN, heard=heard.append, startup_seconds=1) as agent,
+        Agent(stand_in_agent, AUTHTOKEN, heard=heard.append, startup_seconds=patience) as agent,
         pytest.raises(TunnelError) as told,
     ):
         agent.open(UPSTREAM)
