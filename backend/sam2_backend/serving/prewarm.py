@@ -37,6 +37,18 @@ class Progress:
     begun: float = 0.0
     ended: float = 0.0
     errors: deque[str] = field(default_factory=lambda: deque(maxlen=10))
+    #: what was done and failed in the queues before this one, which a caller that hands over in batches would miss
+    done_before: int = 0
+    failed_before: int = 0
+
+    def next(self) -> Progress:
+        """That of the same project for a new queue."""
+        return Progress(
+            begun=time.monotonic(),
+            errors=self.errors,
+            done_before=self.done_before + self.done,
+            failed_before=self.failed_before + self.failed,
+        )
 
     def as_dict(self) -> dict[str, object]:
         """rate: images a second."""
@@ -48,6 +60,7 @@ class Progress:
             "failed": self.failed,
             "rate": rate,
             "errors": list(self.errors),
+            "since_start": {"done": self.done_before + self.done, "failed": self.failed_before + self.failed},
         }
 
 
@@ -103,7 +116,7 @@ class Prewarmer:
         while len(self._progress) > MOST_PROJECTS:
             self._progress.popitem(last=False)
         if progress.done + progress.failed >= progress.total:
-            progress = self._progress[project] = Progress(begun=time.monotonic())
+            progress = self._progress[project] = progress.next()
         accepted = already = 0
         for number, source in enumerate(sources):
             if number % BREATH == BREATH - 1:

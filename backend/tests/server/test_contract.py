@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -230,6 +231,27 @@ def test_prewarm_a_project(start_server: StartServer, image_host: ImageHost) -> 
     assert server.click(f"{image_host.url}/warm3.png", *point(50, 50)).status_code == 200
     assert server.get("/status").json()["last_click"]["cache"] == "disk"
     wait_for(lambda: server.post("/prewarm", body).json() == {"accepted": 1, "already": 6})
+
+
+def test_prewarming_in_batches_forgets_no_failure(server: Running, image_host: ImageHost) -> None:
+    """Each batch may be done before the next one comes; then a queue of its own begins."""
+    image_host.files["/batch.png"] = picture((1, 2, 3))
+
+    def hand_over(name: str) -> dict[str, Any]:
+        tasks = [{"id": 1, "data": {"image": f"{image_host.url}/{name}.png"}}]
+        server.post("/prewarm", {"project": 41, "label_config": SPLIT_CONFIG, "tasks": tasks})
+        wait_for(lambda: _ended(server.get("/prewarm?project=41").json()))
+        return dict(server.get("/prewarm?project=41").json())
+
+    assert hand_over("missing")["since_start"] == {"done": 0, "failed": 1}
+    after = hand_over("batch")
+    assert (after["done"], after["failed"]) == (1, 0)
+    assert after["since_start"] == {"done": 1, "failed": 1}
+    assert "404" in after["errors"][0]
+
+
+def _ended(progress: dict[str, Any]) -> bool:
+    return bool(progress["total"]) and progress["done"] + progress["failed"] == progress["total"]
 
 
 def test_created_tasks_are_prewarmed_by_webhook(server: Running, image_host: ImageHost) -> None:
