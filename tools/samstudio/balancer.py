@@ -86,7 +86,7 @@ class Balancer:
                 raise SamstudioError(
                     f"Waited {seconds:.0f} s for the backend {name} in vain.", link="balancer",
                     found=f"{server.state}, {server.active} requests in progress", expected=expected,
-                    command="samstudio backends",
+                    command="samstudio backends list",
                 )  # fmt: skip
             time.sleep(POLL_SECONDS)
 
@@ -97,7 +97,7 @@ class Balancer:
                 f"The balancer did not set {name} to {state}.",
                 link="balancer",
                 found=said,
-                command="samstudio backends",
+                command="samstudio backends list",
             )
 
     def _ask(self, command: str) -> str:
@@ -113,7 +113,7 @@ class Balancer:
             raise SamstudioError(
                 "The balancer does not answer.", link="balancer", found=f"{self.socket}: {error}",
                 expected="to run as root on Label Studio's host, beside the container sam2-balancer",
-                command="sudo samstudio backends; docker logs sam2-balancer",
+                command="sudo samstudio backends list; docker logs sam2-balancer",
             ) from error  # fmt: skip
         return answer.decode()
 

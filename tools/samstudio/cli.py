@@ -7,28 +7,58 @@ from typing import Annotated
 
 import typer
 
-from samstudio import __version__
-from samstudio.commands import bundle, connect, fleet, playbooks, secrets, watch
-from samstudio.deployment import CONFIG_DIR_VARIABLE, DEFAULT_CONFIG_DIR
+from samstudio import __version__, deployment
+from samstudio.commands import bundle, fleet, playbooks, samples, secrets, ssrf, token, tunnel
+from samstudio.commands.click import click
+from samstudio.commands.prewarm import prewarm
+from samstudio.commands.register import register
+from samstudio.commands.status import status
 from samstudio.doctor.cli import doctor
-from samstudio.tunnel.cli import app as tunnel
+from samstudio.verbs import (
+    CONNECTING,
+    EPILOG,
+    EVERYDAY,
+    FLEETS,
+    SCRIPTS,
+    SECRETS,
+    SETTINGS,
+    Quiet,
+    Traceback,
+    Verbose,
+    Verbs,
+    verb,
+)
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False, help="SAM 2 behind Label Studio."
+    name="samstudio",
+    cls=Verbs,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings=SETTINGS,
+    help="Puts SAM 2 behind Label Studio: one click in the editor gives the mask of the object.",
+    epilog=EPILOG,
 )
-app.add_typer(secrets.secrets_app, name="secrets")
-app.add_typer(secrets.token_app, name="token")
-app.add_typer(connect.samples_app, name="samples")
-app.add_typer(connect.ssrf_app, name="ssrf")
-app.add_typer(fleet.app, name="backends")
-app.command()(connect.register)
-app.command()(connect.click)
-app.command()(watch.status)
-app.command()(watch.prewarm)
-app.command()(doctor)
-app.add_typer(tunnel, name="tunnel")
-for verb in (playbooks.preflight, playbooks.deploy, playbooks.verify, playbooks.destroy, bundle.bundle):
-    app.command(context_settings=playbooks.PASS_THROUGH)(verb)
+deploying = app.command(context_settings=playbooks.PASS_THROUGH, rich_help_panel=EVERYDAY)
+deploying(playbooks.preflight)
+deploying(playbooks.deploy)
+verb(app, status, section=EVERYDAY)
+verb(app, doctor, section=EVERYDAY)
+deploying(playbooks.verify)
+deploying(playbooks.destroy)
+verb(app, register, section=CONNECTING)
+verb(app, click, section=CONNECTING)
+verb(app, prewarm, section=CONNECTING)
+for each_app, section in (
+    (tunnel.app, CONNECTING),
+    (ssrf.app, CONNECTING),
+    (fleet.app, FLEETS),
+    (bundle.app, FLEETS),
+    (secrets.app, SECRETS),
+    (token.app, SECRETS),
+    (samples.app, SCRIPTS),
+):
+    app.add_typer(each_app, rich_help_panel=section)
 
 
 def _version(wanted: bool) -> None:
@@ -39,15 +69,20 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    context: typer.Context,
     config_dir: Annotated[
         Path | None,
-        typer.Option(envvar=CONFIG_DIR_VARIABLE, help=f"Where deployment.yml is. Default: {DEFAULT_CONFIG_DIR}."),
+        typer.Option(
+            envvar=deployment.CONFIG_DIR_VARIABLE,
+            help=f"The folder of deployment.yml and of the secrets. Default: {deployment.DEFAULT_CONFIG_DIR}.",
+        ),
     ] = None,
     _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    traceback: Traceback = False,
 ) -> None:
-    context.obj = config_dir
+    deployment.use(config_dir)
 
 
 def main() -> None:
-    app()
+    app(prog_name="samstudio")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, fields
+from contextvars import ContextVar
+from dataclasses import field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from samstudio.errors import SamstudioError
 
@@ -15,9 +18,11 @@ CONFIG_DIR_VARIABLE = "SAMSTUDIO_CONFIG_DIR"
 DEFAULT_CONFIG_DIR = Path("/etc/samstudio")
 #: beside deployment.yml where the TLS proxy has a CA of its own
 INTERNAL_CA = "label-studio-ca.crt"
+#: the roles may write more than these tools read
+_READ = ConfigDict(extra="ignore", coerce_numbers_to_str=True)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_READ)
 class LabelStudioSettings:
     version: str = ""
     container: str = "label-studio"
@@ -30,7 +35,7 @@ class LabelStudioSettings:
     admin_email: str = "admin@samstudio.local"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_READ)
 class BackendSettings:
     container: str = "sam2-backend"
     #: how this host reaches it
@@ -41,7 +46,7 @@ class BackendSettings:
     basic_auth_user: str = "label-studio"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_READ)
 class BalancerSettings:
     """Of a fleet; without one, the backend's address is the backend's own."""
 
@@ -49,18 +54,18 @@ class BalancerSettings:
     socket: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_READ)
 class ProjectSettings:
     title: str = "SAM2 quick start"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_READ)
 class ImageSettings:
     host_root: Path = Path("/var/lib/samstudio/images")
     container_root: Path = Path("/data/images")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_READ)
 class Deployment:
     """What was deployed on this host; the defaults are those of the quick start."""
 
@@ -78,8 +83,16 @@ class Deployment:
         return self.config_dir / "secrets"
 
 
+_chosen: ContextVar[Path | None] = ContextVar("config_dir", default=None)
+
+
+def use(folder: Path | None) -> None:
+    """From here on the configuration is in this folder; None for the environment's, or the default."""
+    _chosen.set(folder)
+
+
 def config_dir(override: Path | None = None) -> Path:
-    return override or Path(os.environ.get(CONFIG_DIR_VARIABLE) or DEFAULT_CONFIG_DIR)
+    return override or _chosen.get() or Path(os.environ.get(CONFIG_DIR_VARIABLE) or DEFAULT_CONFIG_DIR)
 
 
 def load(override: Path | None = None) -> Deployment:
@@ -108,31 +121,23 @@ def load(override: Path | None = None) -> Deployment:
             expected="label_studio:, backend:, network:, project:, images:",
             command="./samstudio deploy",
         )
-    return Deployment(
-        config_dir=folder,
-        label_studio=_section(LabelStudioSettings, described, "label_studio", path),
-        backend=_section(BackendSettings, described, "backend", path),
-        balancer=_section(BalancerSettings, described, "balancer", path),
-        project=_section(ProjectSettings, described, "project", path),
-        images=_section(ImageSettings, described, "images", path),
-        described=True,
-    )
-
-
-Section = TypeVar("Section")
-
-
-def _section(kind: type[Section], described: dict[str, Any], name: str, path: Path) -> Section:
-    """Keys that this version does not know are left alone: the roles may write more than the tools read."""
-    values = described.get(name) or {}
-    if not isinstance(values, dict):
+    given = {name: _without_gaps(values) for name, values in described.items() if values is not None}
+    try:
+        return _DEPLOYMENT.validate_python({**given, "config_dir": folder, "described": True})
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
         raise SamstudioError(
-            f"{name}: in {path} is not a mapping.", found=repr(values), expected=f"{name}: {{…}}",
+            f"{place}: in {path} cannot be used.",
+            found=f"{first['input']!r}: {first['msg']}",
+            expected="what docs/architecture.md shows",
             command="./samstudio deploy",
-        )  # fmt: skip
-    known: dict[str, Any] = {}
-    for item in fields(kind):  # type: ignore[arg-type]
-        if values.get(item.name) is not None:
-            value = str(values[item.name])
-            known[item.name] = Path(value) if item.type == "Path" else value
-    return kind(**known)
+        ) from error
+
+
+def _without_gaps(values: Any) -> Any:
+    """A key without a value means the default."""
+    return {key: value for key, value in values.items() if value is not None} if isinstance(values, dict) else values
+
+
+_DEPLOYMENT = TypeAdapter(Deployment)

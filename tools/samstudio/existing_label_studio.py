@@ -54,7 +54,9 @@ def register(
         with connect(pair.label_studio, pair.token) as studio:
             return _register(studio, pair, deployment, request, check=check, say=say)
     except SamstudioError as error:
-        raise explained(error, pair) from error
+        told = explained(error, pair)
+        told.changed = error.changed
+        raise told from error
 
 
 def _register(
@@ -62,7 +64,15 @@ def _register(
     check: bool, say: Callable[[str], None],
 ) -> dict[str, Any]:  # fmt: skip
     request = replace(request, images=request.images or ())
-    result = registration.register(studio, deployment, pair.password, request, check=check, say=say)
+    result = registration.register(
+        studio,
+        deployment,
+        pair.password,
+        request,
+        check=check,
+        say=say,
+        explain=lambda error: explained(error, pair),
+    )
     result["verified"] = None
     if request.project is None and not request.every and not check:
         with tempfile.TemporaryDirectory() as folder:

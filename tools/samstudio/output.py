@@ -1,10 +1,11 @@
-"""How commands speak: tables for people, one JSON object for roles, errors that say what to do."""
+"""How commands speak: text for people, one JSON object for roles, errors that say what to do."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -15,8 +16,11 @@ from rich.markup import escape
 
 from samstudio.errors import SamstudioError
 
-out = Console()
-err = Console(stderr=True)
+#: Wide enough that nothing is wrapped where no person reads at a terminal.
+PIPED_WIDTH = 4096
+
+out = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, soft_wrap=True)
+err = Console(stderr=True, width=None if sys.stderr.isatty() else PIPED_WIDTH, soft_wrap=True)
 
 #: How this command was called, where that is not simply `samstudio`.
 CALLED_AS = "SAMSTUDIO_CALLED_AS"
@@ -24,7 +28,13 @@ CALLED_AS = "SAMSTUDIO_CALLED_AS"
 
 def typed(text: str) -> str:
     """A text with its `samstudio …` commands as they have to be typed here."""
-    return re.sub(r"(?<![\w./-])samstudio(?= [a-z])", lambda _: os.environ.get(CALLED_AS, "samstudio"), text)
+    return re.sub(r"(?<![\w./-])samstudio(?= [a-z-])", lambda _: os.environ.get(CALLED_AS, "samstudio"), text)
+
+
+def say(text: str) -> None:
+    """What is being done, for a person who waits; `--quiet` silences it."""
+    if not err.quiet:
+        err.print(f"[dim]{escape(text)}[/]")
 
 
 def emit(result: Mapping[str, Any], *, as_json: bool, human: Callable[[], None]) -> None:
@@ -35,20 +45,18 @@ def emit(result: Mapping[str, Any], *, as_json: bool, human: Callable[[], None])
         human()
 
 
-@contextmanager
-def failures(*, as_json: bool = False) -> Iterator[None]:
-    """Turn a SamstudioError into its message on stderr (and `{"error": …}` on stdout) and exit code 1."""
-    try:
-        yield
-    except SamstudioError as error:
-        if as_json:
-            typer.echo(json.dumps({"changed": False, "error": error.fields()}))
-        show_error(error)
-        raise typer.Exit(1) from error
-
-
-def show_error(error: SamstudioError) -> None:
-    err.print(f"[bold red]error[/] {escape(error.message)}", soft_wrap=True)
+def show_error(error: SamstudioError, *, as_json: bool = False) -> None:
+    """An error's sentences on stderr, and `{"changed": …, "error": {…}}` on stdout where JSON was asked for."""
+    if as_json:
+        typer.echo(json.dumps({"changed": error.changed, "error": error.fields()}))
+    loud = Console(stderr=True, width=err.width, soft_wrap=True)
+    loud.print(f"[bold red]error[/] {escape(typed(error.message))}")
     for name, text in error.fields().items():
         if name != "message":
-            err.print(f"  [dim]{name + ':':10}[/]{escape(typed(text))}", soft_wrap=True)
+            loud.print(f"  [dim]{name + ':':10}[/]{escape(typed(text))}")
+
+
+@contextmanager
+def failures(*, as_json: bool = False) -> Iterator[None]:
+    """Nothing of its own: `samstudio.verbs` catches what a verb raises."""
+    yield

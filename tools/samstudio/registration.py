@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -10,10 +10,11 @@ from urllib.parse import unquote
 
 from samstudio import labeling_configs
 from samstudio.deployment import Deployment
-from samstudio.errors import SamstudioError
-from samstudio.labelstudio import LabelStudio, label_config, ml_backends, projects, storage
+from samstudio.errors import NothingToLookAt, SamstudioError, WrongCommandLine
+from samstudio.labelstudio import LabelStudio, label_config, ml_backends, own_records, projects, storage
+from samstudio.labelstudio.own_records import OwnRecords
 
-#: title of the record in Label Studio, and so its name for the model's answers
+#: title of a record that we make in Label Studio, and so its name for the model's answers
 TITLE = "SAM2"
 
 
@@ -23,7 +24,7 @@ class Request:
 
     Attributes:
         project: a project's id; None for the deployment's own, by title.
-        every: connect the backend to each project there is.
+        every: connect the backend to each project of images there is.
         config_name: labeling config for a project of our own.
         set_config: replace an existing project's config.
         images: sub-folders of the images folder to import; None for those there are.
@@ -31,7 +32,7 @@ class Request:
 
     project: int | None = None
     every: bool = False
-    config_name: str = "quick_start"
+    config_name: str = labeling_configs.DEFAULT
     set_config: bool = False
     images: Sequence[str] | None = None
     title: str = TITLE
@@ -39,46 +40,103 @@ class Request:
 
 @dataclass
 class _Outcome:
+    """What was done to one project, and what its owner should know."""
+
     did: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
 def register(
-    studio: LabelStudio, deployment: Deployment, password: str, request: Request, *,
-    check: bool = False, say: Callable[[str], None] = lambda _: None,
-) -> dict[str, Any]:  # fmt: skip
+    studio: LabelStudio,
+    deployment: Deployment,
+    password: str,
+    request: Request,
+    *,
+    check: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+    explain: Callable[[SamstudioError], SamstudioError] = lambda error: error,
+) -> dict[str, Any]:
     """Register the backend.
+
+    With `every`, one project's failure does not end the others: it stands in that project's `error`.
 
     Args:
         password: the backend's basic auth password.
         say: told what is being done, for a person who waits.
+        explain: finds the cause behind an error.
 
     Returns:
-        `changed`, `did`, `notes` and, for each project, `id`, `url`, `title`, `ml_backend`, `tasks_created`; the first
-        project's are repeated at the top as `project`.
+        `changed`, `did`, `notes`, `failed` (how many projects) and, for each project, `id`, `url`, `title`, `changed`,
+        `ml_backend`, `tasks_created`, `error`; the first project's are repeated at the top as `project`.
 
     Raises:
-        SamstudioError: what Label Studio or the backend refused.
+        SamstudioError: what Label Studio or the backend refused; `changed` says whether something was done before.
+        NothingToLookAt: every project was asked for, and none has an image.
     """
-    outcome = _Outcome()
+    begun = _Outcome()
     done = []
-    for project in _projects(studio, deployment, request, outcome, check=check):
+    outcomes = [begun]
+    for project in _projects(studio, deployment, request, begun, check=check):
         if project is None:  # would be created
-            done.append({"id": None, "title": deployment.project.title, "tasks_created": None, "ml_backend": None})
+            done.append(_result(None, deployment.project.title, changed=True))
             continue
         say(f"project {project.id}, {project.title!r}: connecting the backend")
+        outcomes.append(outcome := _Outcome())
         own = project.title == deployment.project.title
-        done.append(_one(studio, deployment, password, request, project, outcome, own=own, check=check))
-    changed = bool(outcome.did)
-    first = done[0] if done else None
-    return {"changed": changed, "did": outcome.did, "notes": outcome.notes, "project": first, "projects": done}
+        try:
+            done.append(_one(studio, deployment, password, request, project, outcome, own=own, check=check))
+        except SamstudioError as error:
+            if not request.every:
+                error.changed = bool(begun.did or outcome.did) and not check
+                raise
+            told = explain(error)
+            done.append(_result(int(project.id), project.title, changed=bool(outcome.did), error=told.fields()))
+    did = [line for outcome in outcomes for line in outcome.did]
+    return {
+        "changed": bool(did),
+        "did": did,
+        "notes": [line for outcome in outcomes for line in outcome.notes],
+        "failed": sum(bool(each["error"]) for each in done),
+        "project": done[0],
+        "projects": done,
+    }
+
+
+def at_address(
+    studio: LabelStudio, wanted: ml_backends.Wanted, numbers: Iterable[int], records: OwnRecords
+) -> list[str]:
+    """Connect a backend that has a new address to some projects; what was done, in words."""
+    did = []
+    for number in numbers:
+        outcome = _Outcome()
+        _connect(studio, number, wanted, records, outcome, check=False)
+        did += outcome.did
+    return did
+
+
+def of_images(studio: LabelStudio) -> list[Any]:
+    """The projects whose labeling config shows an image; those of text or audio are no business of this model.
+
+    Raises:
+        NothingToLookAt: there is none.
+    """
+    every = projects.all_projects(studio)
+    found = [project for project in every if label_config.shows_an_image(project.label_config or "<View/>")]
+    if not found:
+        raise NothingToLookAt(
+            "No project of this Label Studio shows an image.",
+            found=f"{len(every)} projects, none with <Image> in its labeling config",
+            expected="a project of images",
+            command="samstudio register   # without --all makes one",
+        )
+    return sorted(found, key=lambda project: project.id or 0)
 
 
 def _projects(
     studio: LabelStudio, deployment: Deployment, request: Request, outcome: _Outcome, *, check: bool
 ) -> list[Any]:
     if request.every:
-        return projects.all_projects(studio)
+        return list(of_images(studio))
     if request.project is not None:
         return [projects.by_id(studio, request.project)]
     title = deployment.project.title
@@ -89,26 +147,70 @@ def _projects(
     return [found]
 
 
+def _result(
+    number: int | None,
+    title: str | None,
+    *,
+    changed: bool,
+    url: str | None = None,
+    ml_backend: dict[str, Any] | None = None,
+    tasks_created: int | None = None,
+    error: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    return {
+        "id": number,
+        "title": title,
+        "url": url,
+        "changed": changed,
+        "ml_backend": ml_backend,
+        "tasks_created": tasks_created,
+        "error": error,
+    }
+
+
 def _one(
-    studio: LabelStudio, deployment: Deployment, password: str, request: Request, project: Any, outcome: _Outcome, *,
-    own: bool, check: bool,
-) -> dict[str, Any]:  # fmt: skip
+    studio: LabelStudio,
+    deployment: Deployment,
+    password: str,
+    request: Request,
+    project: Any,
+    outcome: _Outcome,
+    *,
+    own: bool,
+    check: bool,
+) -> dict[str, Any]:
     number = int(project.id)
     _check_config(studio, project, request, outcome, check=check)
     settings = deployment.backend
     wanted = ml_backends.Wanted(settings.internal_url, request.title, settings.basic_auth_user, password)
-    backend = ml_backends.ensure(studio, number, wanted, check=check)
-    outcome.did += [f"project {number}: {line}" for line in backend["did"]]
+    backend = _connect(studio, number, wanted, own_records.of(deployment), outcome, check=check)
     created = 0
     if own or request.images is not None:
         created = _import(studio, deployment, request, number, outcome, check=check)
-    return {
-        "id": number,
-        "title": project.title,
-        "url": f"{studio.url}/projects/{number}/data",
-        "ml_backend": {"id": backend["id"], "state": backend["state"]},
-        "tasks_created": created,
-    }
+    return _result(
+        number,
+        project.title,
+        changed=bool(outcome.did),
+        url=f"{studio.url}/projects/{number}/data",
+        ml_backend={"id": backend["id"], "state": backend["state"]},
+        tasks_created=created,
+    )
+
+
+def _connect(
+    studio: LabelStudio,
+    number: int,
+    wanted: ml_backends.Wanted,
+    records: OwnRecords,
+    outcome: _Outcome,
+    *,
+    check: bool,
+) -> dict[str, Any]:
+    backend = ml_backends.ensure(studio, number, wanted, own=records.ids(studio.url), check=check)
+    outcome.did += [f"project {number}: {line}" for line in backend["did"]]
+    if backend["id"] is not None and not check:
+        records.remember(studio.url, int(backend["id"]))
+    return backend
 
 
 def _check_config(studio: LabelStudio, project: Any, request: Request, outcome: _Outcome, *, check: bool) -> None:
@@ -158,11 +260,12 @@ def _folders(deployment: Deployment, request: Request) -> list[str]:
         return [name for name in ("samples", "user") if _has_images(root / name)]
     for name in request.images:
         if not (root / name).is_dir():
-            raise SamstudioError(
-                f"There is no image folder {name!r}.", found=f"no folder {root / name}",
+            raise WrongCommandLine(
+                f"There is no image folder {name!r}.",
+                found=f"no folder {root / name}",
                 expected=f"a folder below {root}, which both containers see",
                 command=f"mkdir -p {root / name} && cp … {root / name}",
-            )  # fmt: skip
+            )
     return list(request.images)
 
 

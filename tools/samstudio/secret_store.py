@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import stat
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from samstudio import files
 from samstudio.errors import SamstudioError
 
 #: 24 random bytes: 192 bits, 32 URL-safe characters; within ngrok's and PostgreSQL's limits for passwords.
@@ -36,6 +35,10 @@ class SecretStore:
         return self.folder / name
 
     def exists(self, name: str) -> bool:
+        """
+        Raises:
+            PermissionError: the folder is another user's, so nobody can tell.
+        """
         return self.path(name).exists()
 
     def read(self, name: str) -> str:
@@ -54,10 +57,7 @@ class SecretStore:
                 command="samstudio token ensure" if name == API_TOKEN else "samstudio secrets ensure",
             ) from error  # fmt: skip
         except PermissionError as error:
-            raise SamstudioError(
-                f"Secret {name} cannot be read.", found=str(error), expected="to run as the owner of the secrets",
-                command="sudo samstudio …",
-            ) from error  # fmt: skip
+            raise _forbidden(name, error) from error
         if not value.strip():
             raise SamstudioError(
                 f"Secret {name} is empty.",
@@ -71,17 +71,7 @@ class SecretStore:
     def write(self, name: str, value: str) -> None:
         """Replace a secret at once: the file is whole, old or new, whenever the machine stops."""
         self.make_folder()
-        handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=f".{name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                os.fchmod(file.fileno(), 0o600)
-                file.write(value + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(self.path(name))
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        files.write(self.path(name), value + "\n", mode=0o600)
 
     def make_folder(self) -> None:
         try:
@@ -112,6 +102,15 @@ class SecretStore:
             for name in missing:
                 self.write(name, GENERATED[name]())
         return missing
+
+
+def _forbidden(name: str, error: OSError) -> SamstudioError:
+    return SamstudioError(
+        f"Secret {name} cannot be read.",
+        found=str(error),
+        expected="to run as the user who owns the secrets: root, where samstudio was deployed",
+        command="sudo samstudio …",
+    )
 
 
 def _check_mode(path: Path) -> None:

@@ -10,21 +10,30 @@ import samstudio
 from samstudio import backend_client, balancer
 from samstudio.deployment import Deployment
 from samstudio.errors import SamstudioError
-from samstudio.labelstudio import LabelStudio, api_errors, http_client, ml_backends, projects
+from samstudio.labelstudio import LabelStudio, api_errors, label_studio_client, ml_backends, projects
+from samstudio.secret_store import ADMIN_PASSWORD
 
 
 def collect(
-    deployment: Deployment, connect: Callable[[], LabelStudio], backend_password: Callable[[], str]
+    deployment: Deployment,
+    connect: Callable[[], LabelStudio],
+    backend_password: Callable[[], str],
+    say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Ask Label Studio and the backend.
 
+    Args:
+        say: told whose answer is waited for.
+
     Returns:
         `changed` (False), `healthy`, `samstudio`, `label_studio`, `backend`, `backends` (those of a
-        fleet), `projects`; a part that could not be read
-        holds `error` instead, in the shape of a command's error.
+        fleet), `projects`, `sign_in`; a part that could not be read
+        holds `error` instead, in the shape of a command's error. Without a connected project nothing is healthy.
     """
+    say(f"asking Label Studio at {deployment.label_studio.url} for its version")
     label_studio = _part(lambda: _label_studio(deployment))
-    connected = _part(lambda: {"connected": _projects(connect, deployment)})
+    connected = _part(lambda: {"connected": _projects(connect, deployment, say)})
+    say(f"asking the backend at {deployment.backend.url} how it is")
     served = _part(lambda: _backend(deployment, backend_password))
     behind = _part(lambda: {"servers": [asdict(server) for server in balancer.of(deployment)]})
     return {
@@ -32,6 +41,7 @@ def collect(
         "healthy": not any("error" in part for part in (label_studio, connected, served, behind))
         and served["state"] == "ready"
         and all(server["state"].startswith("UP") for server in behind["servers"])
+        and bool(connected["connected"])
         and all(project["state"] == ml_backends.CONNECTED for project in connected["connected"]),
         "samstudio": samstudio.__version__,
         "deployed": deployment.described,
@@ -39,6 +49,16 @@ def collect(
         "backend": served,
         "backends": behind,
         "projects": connected,
+        "sign_in": _sign_in(deployment),
+    }
+
+
+def _sign_in(deployment: Deployment) -> dict[str, str]:
+    """Where a person opens Label Studio, as whom, and where the password is."""
+    return {
+        "url": deployment.label_studio.public_url or deployment.label_studio.url,
+        "email": deployment.label_studio.admin_email,
+        "password_file": str(deployment.secrets_dir / ADMIN_PASSWORD),
     }
 
 
@@ -51,7 +71,7 @@ def _part(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 def _label_studio(deployment: Deployment) -> dict[str, Any]:
     url = deployment.label_studio.url
-    with http_client(url, timeout=10.0) as client, api_errors("reach Label Studio"):
+    with label_studio_client(url, timeout=10.0) as client, api_errors("reach Label Studio"):
         health = client.get("/health/").raise_for_status().json()["status"]
         version = client.get("/api/version").raise_for_status().json()["release"]
     return {
@@ -59,10 +79,14 @@ def _label_studio(deployment: Deployment) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _projects(connect: Callable[[], LabelStudio], deployment: Deployment) -> list[dict[str, Any]]:
+def _projects(
+    connect: Callable[[], LabelStudio], deployment: Deployment, say: Callable[[str], None]
+) -> list[dict[str, Any]]:
     found = []
     with connect() as studio:
+        say("asking Label Studio for its projects")
         for project in projects.all_projects(studio):
+            say(f"asking Label Studio whether project {project.id} reaches its backend")
             for record in ml_backends.records(studio, int(project.id or 0)):
                 if ml_backends.same_place(record.url, deployment.backend.internal_url):
                     found.append({

@@ -15,8 +15,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
+from samstudio import files
 from samstudio.deployment import Deployment
 from samstudio.errors import SamstudioError
 from samstudio.secret_store import ADMIN_PASSWORD
@@ -69,11 +68,7 @@ def write(summary: dict[str, Any], path: Path) -> None:
         SamstudioError: the folder cannot be written.
     """
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), 0o644)
-            json.dump(summary, file, indent=1)
-        Path(temporary).replace(path)
+        files.write(path, json.dumps(summary, indent=1), mode=0o644)
     except OSError as error:
         raise SamstudioError(
             f"{path} cannot be written.",

@@ -15,6 +15,7 @@ from PIL import Image
 
 from samstudio import samples
 from samstudio.backend_client import Backend
+from samstudio.errors import NothingToLookAt
 from samstudio.labelstudio import LabelStudio, LabelStudioError, api_errors, label_config, ml_backends, projects
 from samstudio.labelstudio.prompts import prompt
 
@@ -50,7 +51,7 @@ def click_samples(
         LabelStudioError: a link broke, named by its `link`, with Label Studio's own `errors` text; or a mask was wrong.
     """
     xml = projects.by_id(studio, project).label_config or "<View/>"
-    config = label_config.parse(xml)
+    config = _parsed(xml, project)
     record = 0 if served else _record(studio, project, backend_url)
 
     def ask(task: dict[str, Any], context: dict[str, Any]) -> dict[str, Any]:
@@ -70,6 +71,14 @@ def click_samples(
         for shape in scene.shapes:
             say(f"clicking the {shape.label} in {scene.file}")
             clicks.append(_click(ask, tasks[scene.file], config, scene.file, shape))
+    if not clicks:
+        raise NothingToLookAt(
+            "No object was clicked, so nothing is proven.",
+            link="label-studio",
+            found=f"no drawn object in {folder}",
+            expected="the drawn samples",
+            command="samstudio samples draw && samstudio register",
+        )
     worst = min(clicks, key=lambda click: click.iou)
     if worst.iou < least_iou:
         raise LabelStudioError(
@@ -87,6 +96,19 @@ def click_samples(
         "iou": {"min": worst.iou, "mean": statistics.fmean(click.iou for click in clicks)},
         "milliseconds": {"first": times[0], "median": statistics.median(times), "max": max(times)},
     }
+
+
+def _parsed(xml: str, project: int) -> label_config.LabelConfig:
+    try:
+        return label_config.parse(xml)
+    except ValueError as error:
+        raise LabelStudioError(
+            f"Project {project} has no image to click.",
+            link="label-config",
+            found=str(error),
+            expected="a project of images, such as the quick start's",
+            command="samstudio register   # makes one; samstudio click --project ID names another",
+        ) from error
 
 
 def _record(studio: LabelStudio, project: int, backend_url: str) -> int:

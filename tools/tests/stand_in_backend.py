@@ -43,6 +43,12 @@ class Behaviour:
     seen: list[tuple[str, str, Any]] = field(default_factory=list)
     #: task ids embedded, by project
     embedded: dict[int, set[int]] = field(default_factory=dict)
+    #: task ids that cannot be embedded
+    broken: set[int] = field(default_factory=set)
+    #: how often one could not be
+    failures: int = 0
+    #: forgets what it accepted, as after a restart
+    forgets: bool = False
     #: images still to embed; each look at the progress finds one fewer
     waiting: int = 0
 
@@ -142,10 +148,13 @@ class _Handler(BaseHTTPRequestHandler):
         if asked is None:
             total, waiting = len(self.behaviour.embedded.get(int(query["project"][0]), set())), self.behaviour.waiting
             self.behaviour.waiting = max(waiting - 1, 0)
-            return 200, {"total": total, "done": total - waiting, "failed": 0, "rate": 1.0, "errors": []}
+            since_start = {"done": 0 if self.behaviour.forgets else total - waiting, "failed": self.behaviour.failures}
+            return 200, {"total": total, "done": total - waiting, "failed": 0, "rate": 1.0, "errors": [],
+                         "since_start": since_start}  # fmt: skip
         known = self.behaviour.embedded.setdefault(int(asked["project"]), set())
         new = {task["id"] for task in asked["tasks"]} - known
-        known |= new
+        known |= new - self.behaviour.broken
+        self.behaviour.failures += len(new & self.behaviour.broken)
         return 202, {"accepted": len(new), "already": len(asked["tasks"]) - len(new)}
 
     def _predict(self, asked: Any, _: Any) -> tuple[int, Any]:

@@ -81,13 +81,26 @@ def backends(folder: Path, described: dict[str, Any], *words: str) -> tuple[int,
 
 def test_command_lists_drains_and_admits(haproxy: HAProxy, tmp_path: Path) -> None:
     described = {"balancer": {"socket": str(haproxy.path)}}
-    _, listed = backends(tmp_path, described)
+    code, listed = backends(tmp_path, described, "list")
+    assert (code, listed["healthy"]) == (0, True)
     assert [server["name"] for server in listed["backends"]] == ["gpu1", "gpu2"]
     assert backends(tmp_path, described, "drain", "gpu1") == (0, {"changed": True, "name": "gpu1"})
     assert backends(tmp_path, described, "admit", "gpu1") == (0, {"changed": True, "name": "gpu1"})
 
 
+def test_backends_that_are_down_are_no_success(haproxy: HAProxy, tmp_path: Path) -> None:
+    described = {"balancer": {"socket": str(haproxy.path)}}
+    haproxy.states.update(gpu1="DOWN", gpu2="DOWN")
+    code, listed = backends(tmp_path, described, "list")
+    assert (code, listed["healthy"]) == (1, False)
+    assert [server["state"] for server in listed["backends"]] == ["DOWN", "DOWN"]
+    haproxy.states.clear()
+    code, said = backends(tmp_path, described, "list")
+    assert code == 3
+    assert said["error"]["message"] == "The balancer has no backend."
+
+
 def test_command_on_a_single_host_says_that_there_is_no_balancer(tmp_path: Path) -> None:
-    code, said = backends(tmp_path, {})
+    code, said = backends(tmp_path, {}, "list")
     assert code == 1
     assert said["error"]["message"] == "There is no balancer here."

@@ -234,7 +234,7 @@ def test_a_bundle_holds_what_the_playbook_describes(
     monkeypatch.setattr(collect, "wheels", lambda locks, work: [])
     file.parent.mkdir()
     monkeypatch.chdir(file.parent)
-    result = CliRunner().invoke(app, ["bundle", "-e", "asked=for", "bundle.tar"])
+    result = CliRunner().invoke(app, ["bundle", "create", "-e", "asked=for", "bundle.tar"])
     assert result.exit_code == 0, result.output + capfd.readouterr().out
     manifest = check.verify(file)
     assert manifest["choices"]["asked"] == "for"

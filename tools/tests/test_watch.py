@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
-from samstudio import prewarm, samples
+from samstudio import labeling_configs, prewarm, samples
 from samstudio.cli import app
-from samstudio.labelstudio import connect, ml_backends, projects
+from samstudio.labelstudio import LabelStudio, connect, ml_backends, projects
 from samstudio.secret_store import API_TOKEN, SecretStore
 from typer.testing import CliRunner
 
-from tools.tests import label_studio, stand_in_haproxy
+from tools.tests import label_studio, stand_in_backend, stand_in_haproxy
 from tools.tests.commands import fails, invoke, run
 from tools.tests.label_studio import RunningLabelStudio
 from tools.tests.stand_in_backend import StandIn
@@ -21,6 +22,13 @@ from tools.tests.stand_in_haproxy import HAProxy
 
 Describe = Callable[..., Path]
 pytestmark = pytest.mark.integration
+
+
+@contextmanager
+def connected(folder: Path) -> Iterator[LabelStudio]:
+    url = yaml.safe_load((folder / "deployment.yml").read_text())["label_studio"]["url"]
+    with connect(url, SecretStore(folder / "secrets").read(API_TOKEN)) as studio:
+        yield studio
 
 
 @pytest.fixture
@@ -64,6 +72,47 @@ def test_prewarm_hands_over_each_image_once(deployed: Path, backend: StandIn, mo
     bodies = [body for method, path, body in backend.behaviour.seen if (method, path) == ("POST", "/prewarm")]
     assert [len(body["tasks"]) for body in bodies] == [2, 1, 2, 1]
     assert all("image" in task["data"] for body in bodies for task in body["tasks"])
+
+
+def test_an_image_that_fails_in_an_earlier_batch_is_counted(
+    deployed: Path, backend: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The backend's view of its queue begins anew with each batch; the failure is in none of it at the end."""
+    number = str(run(deployed, "register")["project"]["id"])
+    monkeypatch.setattr(prewarm, "BATCH", 1)
+    with connected(deployed) as studio:
+        first = next(projects.tasks(studio, int(number)))["id"]
+    backend.behaviour.broken = {first}
+    code, result = invoke(deployed, "prewarm", number)
+    assert (result["embedded"], result["failed"]) == (len(samples.SCENES) - 1, 1)
+    assert code == 1
+
+
+def test_a_backend_that_restarts_meanwhile_has_not_embedded(deployed: Path, backend: StandIn) -> None:
+    number = str(run(deployed, "register")["project"]["id"])
+    backend.behaviour.forgets = True
+    code, result = invoke(deployed, "prewarm", number)
+    assert (code, result["embedded"], result["lost"]) == (1, 0, len(samples.SCENES))
+
+
+def test_a_project_without_tasks_is_not_prewarmed(deployed: Path, server: RunningLabelStudio) -> None:
+    with connected(deployed) as studio:
+        empty = projects.create(studio, "empty", labeling_configs.read("quick_start"))
+    code, answer = invoke(deployed, "prewarm", str(empty.id))
+    assert code == 3
+    assert "no task" in answer["error"]["message"]
+
+
+def test_nothing_connected_is_not_healthy(deployed: Path, describe: Describe, server: RunningLabelStudio) -> None:
+    with stand_in_backend.running() as unconnected:
+        describe(server, unconnected.url)
+        code, status = invoke(deployed, "status")
+        assert status["backend"]["state"] == "ready"
+        assert (code, status["healthy"], status["projects"]["connected"]) == (1, False, [])
+        shown = CliRunner().invoke(app, ["--config-dir", str(deployed), "status"])
+        assert "none is connected" in shown.stdout
+        assert f"asking the backend at {unconnected.url}" in shown.stderr
+        assert server.email in shown.stdout
 
 
 def test_prewarm_names_a_wrong_password(deployed: Path, backend: StandIn) -> None:
@@ -136,5 +185,7 @@ def test_backend_is_not_clicked_before_there_is_a_project(
     described["project"]["title"] = "not made yet"
     (deployed / "deployment.yml").write_text(yaml.safe_dump(described))
     backend.behaviour.seen.clear()
-    assert run(deployed, "backends", "click", "gpu1") == {"changed": False, "clicks": []}
+    code, answer = invoke(deployed, "backends", "click", "gpu1")
+    assert code == 3, answer
+    assert "no project" in answer["error"]["message"]
     assert backend.behaviour.seen == []

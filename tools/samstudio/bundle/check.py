@@ -113,7 +113,8 @@ def refuse_elsewhere(manifest: Mapping[str, Any], system: Mapping[str, str], arc
     if (made["id"], made["version"], manifest["arch"]) != (system["id"], system["version"], arch):
         raise Problem(
             "The bundle is for another kind of host.", f"a bundle for {made['name']} on {manifest['arch']}",
-            f"one for {system['name']} on {arch}", f"./samstudio bundle, on a connected {system['name']} host ({arch})",
+            f"one for {system['name']} on {arch}",
+            f"./samstudio bundle create, on a connected {system['name']} host ({arch})",
         )  # fmt: skip
 
 

@@ -42,7 +42,7 @@ def write(file: Path, manifest: Mapping[str, Any], members: Mapping[str, Path], 
     if free < needed:
         raise SamstudioError(
             "The bundle does not fit.", found=f"{free / 2**30:.1f} GiB free in {file.parent}",
-            expected=f"{needed / 2**30:.1f} GiB", command="./samstudio bundle /path/with/space/bundle.tar",
+            expected=f"{needed / 2**30:.1f} GiB", command="./samstudio bundle create /path/with/space/bundle.tar",
         )  # fmt: skip
     try:
         with tarfile.open(part, "w", format=tarfile.GNU_FORMAT) as bundle:

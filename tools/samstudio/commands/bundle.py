@@ -1,61 +1,132 @@
-"""`samstudio bundle`, on a connected machine with an engine."""
+"""`samstudio bundle …`: create on a connected machine with an engine, check and inspect anywhere."""
 
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from samstudio import playbooks, trees
 from samstudio.bundle import check, collect, pack
-from samstudio.commands.playbooks import run
-from samstudio.output import err, failures, out
+from samstudio.commands.common import AsJson
+from samstudio.commands.playbooks import PASS_THROUGH, run
+from samstudio.errors import SamstudioError, WrongCommandLine
+from samstudio.output import emit, err, out, say
+from samstudio.verbs import group, verb
 
 #: top-level parts of the tree that an air-gapped host deploys from
 PROJECT_PARTS = ("README.md", "docs", "inventory", "requirements.yml", *trees.CODE)
+app = group("bundle", "Packs what a host without a network needs into one file, and looks at such a file.")
 LOCKS = ("tools/requirements/control.lock", "tools/requirements/tools.lock")
 
 
-def bundle(context: typer.Context) -> None:
-    """[FILE]: collect what an air-gapped host of this kind needs (images, weights, packages, wheels, this tree).
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The bundle.")]
 
-    Run again, it fetches and builds only what is missing. Further arguments go to ansible-playbook.
+
+def create(context: typer.Context) -> None:
+    """Collects what a host without a network needs into one file: images, weights, packages, wheels and this tree.
+
+    It takes [FILE] and arguments for ansible-playbook, such as -i INVENTORY and -e NAME=VALUE. Without FILE, the bundle
+    is written into the current folder. Run again, it fetches and builds only what is missing.
+
+    \b
+    Example:
+      ./samstudio bundle create /media/stick/samstudio.tar
     """
+    if "--check" in context.args or "-C" in context.args:
+        raise WrongCommandLine(
+            "A bundle cannot be rehearsed: what goes into it is known once it was fetched.",
+            found="--check",
+            expected="bundle create without it; it changes nothing but .cache and FILE",
+            command="./samstudio bundle create",
+        )
+    home = playbooks.home()
     words = playbooks.read(context.args).words
     if len(words) > 1:
-        raise typer.BadParameter(f"more than one FILE: {' '.join(words)}")
+        raise WrongCommandLine("A bundle is one FILE.", found=" ".join(words), expected="one FILE, or none")
     arguments = [argument for argument in context.args if argument not in words]
-    named = Path(words[0]).absolute() if words else None
-    with failures():
-        home = playbooks.home()
-        work = home / ".cache" / "bundle"
-        work.mkdir(parents=True, exist_ok=True)
-        run("bundle", ["-e", json.dumps({"bundle_work": str(work)}), *arguments])
-        description = json.loads((work / "description.json").read_text())
-        sources = _members(home, work, description.pop("files"), description.pop("packages"))
-        description = {
-            **description,
-            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "project": {"commit": _commit(home), "digest": trees.project_digest(home)},
-            "python": platform.python_version().rpartition(".")[0],
-        }
-        _write(named or Path.cwd() / _name(description), description, sources)
-        sources[check.IMAGES].unlink()
+    folder = Path(words[0]).absolute().parent if words else Path.cwd()
+    _require_writable(folder)
+    work = home / ".cache" / "bundle"
+    work.mkdir(parents=True, exist_ok=True)
+    run("bundle", ["-e", json.dumps({"bundle_work": str(work)}), *arguments])
+    description = json.loads((work / "description.json").read_text())
+    sources = _members(home, work, description.pop("files"), description.pop("packages"))
+    description = {
+        **description,
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "project": {"commit": _commit(home), "digest": trees.project_digest(home)},
+        "python": platform.python_version().rpartition(".")[0],
+    }
+    _write(folder / (Path(words[0]).name if words else _name(description)), description, sources)
+    sources[check.IMAGES].unlink()
+
+
+def check_bundle(file: File, as_json: AsJson = False) -> None:
+    """Reads every byte of a bundle, and says whether it is whole and made for this kind of host.
+
+    \b
+    Example:
+      samstudio bundle check samstudio.tar
+    """
+    manifest = _understood(check.verify, file)
+    _understood(check.refuse_elsewhere, manifest, check.this_system(), platform.machine())
+    size = file.stat().st_size
+    result = {"changed": False, "whole": True, "members": len(manifest["members"]), "bytes": size}
+    emit(result, as_json=as_json, human=lambda: out.print(f"{file} is whole, and for this kind of host."))
+
+
+def inspect(file: File, as_json: AsJson = False) -> None:
+    """Shows what is in a bundle and which host it is for. It reads the table of contents alone.
+
+    \b
+    Example:
+      samstudio bundle inspect samstudio.tar
+    """
+
+    def read(path: Path) -> dict[str, Any]:
+        with check.opened(path) as bundle:
+            return check.manifest_of(bundle)[0]
+
+    manifest = _understood(read, file)
+    members = {name: member["bytes"] for name, member in manifest["members"].items()}
+    result = {"changed": False, "manifest": {**manifest, "members": members}}
+    emit(result, as_json=as_json, human=lambda: _show(manifest, members))
+
+
+def _understood(function: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return function(*arguments)
+    except check.Problem as problem:
+        raise SamstudioError(**problem.fields) from problem
+
+
+def _require_writable(folder: Path) -> None:
+    """Now, and not after half an hour of building."""
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise SamstudioError(
+            "The bundle cannot be written there.",
+            found=f"{'no' if not folder.exists() else 'an unwritable'} folder {folder}",
+            expected="a writable folder; is the disk mounted?",
+            command=f"findmnt --target {folder}; ./samstudio bundle create /path/with/space/bundle.tar",
+        )
 
 
 def _members(home: Path, work: Path, files: dict[str, str], packages: list[str]) -> dict[str, Path]:
     """What goes into the bundle: its name there, and where it lies here."""
-    err.print("Fetching Debian packages …")
+    say("fetching Debian packages")
     debs = collect.packages(packages, work / "apt")
     index = work / "Packages"
     index.write_text(collect.packages_index(debs))
-    err.print("Fetching wheels …")
+    say("fetching wheels")
     wheels = collect.wheels([home / lock for lock in LOCKS], work / "wheels")
     return {
         **{f"{check.PROJECT}/{path}": home / path for path in trees.chosen(home, PROJECT_PARTS)},
@@ -74,15 +145,19 @@ def _write(file: Path, description: dict[str, Any], sources: dict[str, Path]) ->
         manifest = pack.manifest(description, sources, lambda count: progress.advance(hashing, count))
         writing = progress.add_task("Writing", total=total)
         size = pack.write(file, manifest, sources, lambda count: progress.advance(writing, count))
+    _show(description, {name: path.stat().st_size for name, path in sources.items()})
+    out.print(f"[bold]{file}[/]  {size / 2**20:.1f} MiB")
+    out.print(f"There: tar -xf {file.name} {check.PROJECT} && cd {check.PROJECT}")
+    out.print(f"       ./samstudio deploy -e samstudio_bundle=/path/to/{file.name}")
+
+
+def _show(description: dict[str, Any], members: Mapping[str, int]) -> None:
     for kind in (check.IMAGES, *check.FOLDERS):
-        sizes = [path.stat().st_size for name, path in sources.items() if name.partition("/")[0] == kind]
+        sizes = [size for name, size in members.items() if name.partition("/")[0] == kind]
         out.print(f"  {kind:12}{len(sizes):5} files {sum(sizes) / 2**20:9.1f} MiB")
     choices = description["choices"]
     host = f"{description['os']['name']} ({description['arch']}) with Python {description['python']}"
-    out.print(f"  model {choices['model']} on {choices['device']}, for {host}", soft_wrap=True)
-    out.print(f"[bold]{file}[/]  {size / 2**20:.1f} MiB", soft_wrap=True)
-    out.print(f"There: tar -xf {file.name} {check.PROJECT} && cd {check.PROJECT}", soft_wrap=True)
-    out.print(f"       ./samstudio deploy -e samstudio_bundle=/path/to/{file.name}", soft_wrap=True)
+    out.print(f"  model {choices['model']} on {choices['device']}, for {host}")
 
 
 def _name(description: dict[str, Any]) -> str:
@@ -99,3 +174,8 @@ def _commit(home: Path) -> str:
     except OSError:
         return ""
     return done.stdout.strip()
+
+
+app.command("create", context_settings=PASS_THROUGH)(create)
+verb(app, check_bundle, name="check")
+verb(app, inspect)

@@ -12,15 +12,26 @@ import typer
 from samstudio import addresses
 from samstudio import deployment as deployments
 from samstudio.deployment import Deployment
-from samstudio.errors import SamstudioError
+from samstudio.errors import SamstudioError, WrongCommandLine
 from samstudio.labelstudio import LabelStudio, connect
+from samstudio.output import say
 from samstudio.secret_store import API_TOKEN, BACKEND_PASSWORD, SecretStore
+from samstudio.verbs import remember_json
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+AsJson = Annotated[
+    bool,
+    typer.Option("--json", callback=remember_json, help="Print one JSON object, as docs/command-line.md shows it."),
+]
 Check = Annotated[bool, typer.Option("--check", help="Change nothing; say whether something would change.")]
-LabelStudioUrl = Annotated[str, typer.Option("--label-studio-url", metavar="URL", help="Default: deployment.yml.")]
-BackendUrl = Annotated[str, typer.Option("--backend-url", metavar="URL", help="The backend as Label Studio sees it.")]
-ProjectId = Annotated[int | None, typer.Option("--project", metavar="ID", help="Default: the quick start's project.")]
+LabelStudioUrl = Annotated[
+    str, typer.Option("--label-studio-url", metavar="URL", help="Label Studio's address. Default: deployment.yml.")
+]
+BackendUrl = Annotated[
+    str, typer.Option("--backend-url", metavar="URL", help="The backend as Label Studio reaches it.")
+]
+ProjectId = Annotated[
+    int | None, typer.Option("--project", metavar="ID", help="A project's id. Default: the quick start's project.")
+]
 TokenFile = Annotated[
     Path | None,
     typer.Option(
@@ -51,7 +62,6 @@ HINTS = {
 
 
 def deployment_of(
-    context: typer.Context,
     *,
     label_studio_url: str = "",
     backend_url: str = "",
@@ -63,9 +73,9 @@ def deployment_of(
     Raises:
         SamstudioError: `deployment.yml` or a URL cannot be used.
     """
-    found = deployments.load(context.obj)
+    found = deployments.load()
     if label_studio_url:
-        url = mended(label_studio_url, "--label-studio-url", 8080, keep_path=True)
+        url = mended(label_studio_url, "--label-studio-url", 8080)
         own = found.described and url == found.label_studio.url
         found = replace(found, label_studio=replace(found.label_studio, url=url), described=own)
     if backend_url:
@@ -78,11 +88,19 @@ def deployment_of(
     return found
 
 
-def mended(text: str, option: str, port: int, *, keep_path: bool = False) -> str:
+def mended(text: str, option: str, port: int) -> str:
+    """A URL as it was meant; a path is part of it. What was added is said.
+
+    Raises:
+        WrongCommandLine: it is none.
+    """
     try:
-        return addresses.normalise(text, default_port=port, keep_path=keep_path).url
+        address = addresses.normalise(text, default_port=port, keep_path=True)
+        if not addresses.SCHEME.match(text.strip()):
+            say(f"{option} {text}: http:// is missing; taken as {address.url}")
+        return address.url
     except ValueError as error:
-        raise SamstudioError(
+        raise WrongCommandLine(
             f"{option} is no usable URL.", found=str(error), expected="http://HOST:PORT",
             command=f"{option} http://HOST:{port}",
         ) from error  # fmt: skip

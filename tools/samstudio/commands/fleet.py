@@ -12,24 +12,37 @@ from rich.table import Table
 from samstudio.balancer import Balancer
 from samstudio.commands.common import AsJson, backend_password, deployment_of, studio
 from samstudio.deployment import Deployment
-from samstudio.errors import SamstudioError
-from samstudio.output import emit, failures, out
+from samstudio.errors import NothingToLookAt, SamstudioError
+from samstudio.output import emit, out, say
+from samstudio.verbs import group, verb
 
-app = typer.Typer(help="The backends of a fleet: which of them get clicks, and whether each returns the right masks.")
+app = group("backends", "Shows the backends of a fleet, tries each, and takes one out of service and back.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The host's name in the inventory.")]
-Seconds = Annotated[float, typer.Option("--timeout", metavar="SECONDS")]
+Seconds = Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="How long to wait at most.")]
 
 
-@app.callback(invoke_without_command=True)
-def show(context: typer.Context, as_json: AsJson = False) -> None:
-    """List them as the balancer sees them."""
-    if context.invoked_subcommand:
-        return
-    with failures(as_json=as_json):
-        servers = _balancer(deployment_of(context)).servers()
-        result = {"changed": False, "backends": [asdict(server) for server in servers]}
-        emit(result, as_json=as_json, human=lambda: _show(result["backends"]))
+def list_backends(as_json: AsJson = False) -> None:
+    """Lists the backends as the balancer sees them. The exit code is 1 unless every one is up.
+
+    \b
+    Example:
+      samstudio backends list
+    """
+    servers = _balancer(deployment_of()).servers()
+    if not servers:
+        raise NothingToLookAt(
+            "The balancer has no backend.",
+            link="balancer",
+            found="no backend",
+            expected="a host of the group sam2_hosts",
+            command="./samstudio deploy",
+        )
+    healthy = all(server.state.startswith("UP") for server in servers)
+    result = {"changed": False, "healthy": healthy, "backends": [asdict(server) for server in servers]}
+    emit(result, as_json=as_json, human=lambda: _show(result["backends"]))
+    if not healthy:
+        raise typer.Exit(1)
 
 
 def _show(servers: Any) -> None:
@@ -42,49 +55,76 @@ def _show(servers: Any) -> None:
     out.print(table)
 
 
-@app.command()
-def drain(context: typer.Context, name: Name, seconds: Seconds = 120, as_json: AsJson = False) -> None:
-    """Send a backend no new clicks, and wait until its last one has ended. Others take over its tasks."""
-    with failures(as_json=as_json):
-        changed = _balancer(deployment_of(context)).drain(name, seconds)
-        emit({"changed": changed, "name": name}, as_json=as_json, human=lambda: out.print(f"{name} gets no clicks"))
+def drain(name: Name, seconds: Seconds = 120, as_json: AsJson = False) -> None:
+    """Sends a backend no new clicks, and waits until its last one has ended. The others take over its tasks.
+
+    \b
+    Example:
+      samstudio backends drain gpu2
+    """
+    changed = _balancer(deployment_of()).drain(name, seconds)
+    emit({"changed": changed, "name": name}, as_json=as_json, human=lambda: out.print(f"{name} gets no clicks"))
 
 
-@app.command()
-def admit(context: typer.Context, name: Name, seconds: Seconds = 60, as_json: AsJson = False) -> None:
-    """Send a drained backend clicks again, once it is healthy."""
-    with failures(as_json=as_json):
-        changed = _balancer(deployment_of(context)).admit(name, seconds)
-        emit({"changed": changed, "name": name}, as_json=as_json, human=lambda: out.print(f"{name} gets clicks"))
+def admit(name: Name, seconds: Seconds = 60, as_json: AsJson = False) -> None:
+    """Sends a drained backend clicks again, and waits until it is healthy.
+
+    \b
+    Example:
+      samstudio backends admit gpu2
+    """
+    changed = _balancer(deployment_of()).admit(name, seconds)
+    emit({"changed": changed, "name": name}, as_json=as_json, human=lambda: out.print(f"{name} gets clicks"))
 
 
-@app.command()
-def click(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
-    """Click every drawn object at this very backend, past Label Studio and the balancer, and measure the masks."""
-    with failures(as_json=as_json):
-        from samstudio import backend_client, samples, verification
-        from samstudio.labelstudio import projects
+def click(name: Name, as_json: AsJson = False) -> None:
+    """Clicks every drawn object at this very backend, past Label Studio and the balancer, and measures the masks.
 
-        found = deployment_of(context)
-        address = _balancer(found).server(name).address
-        with studio(found) as connection:
-            project = projects.by_title(connection, found.project.title)
-            if project is None:
-                result: dict[str, Any] = {"changed": False, "clicks": []}
-            else:
-                user, password = found.backend.basic_auth_user, backend_password(found)
-                with backend_client.connect(f"http://{address}", user, password) as served:
-                    result = verification.click_samples(
-                        connection, project=int(project.id or 0), folder=found.images.host_root / samples.FOLDER,
-                        served=served,
-                    )  # fmt: skip
-        emit(result, as_json=as_json, human=lambda: out.print(f"{name}: {len(result['clicks'])} right masks"))
+    The exit code is 3 when there is nothing to click, because no project was registered yet.
+
+    \b
+    Example:
+      samstudio backends click gpu2
+    """
+    from samstudio import backend_client, samples, verification
+    from samstudio.labelstudio import projects
+
+    found = deployment_of()
+    address = _balancer(found).server(name).address
+    with studio(found) as connection:
+        project = projects.by_title(connection, found.project.title)
+        if project is None:
+            raise NothingToLookAt(
+                f"Nothing was clicked at {name}: there is no project with the drawn samples.",
+                link="label-studio",
+                found=f"no project {found.project.title!r}",
+                expected="the quick start's project",
+                command="samstudio register",
+            )
+        user, password = found.backend.basic_auth_user, backend_password(found)
+        with backend_client.connect(f"http://{address}", user, password) as served:
+            result = verification.click_samples(
+                connection,
+                project=int(project.id or 0),
+                folder=found.images.host_root / samples.FOLDER,
+                served=served,
+                say=say,
+            )
+    emit(result, as_json=as_json, human=lambda: out.print(f"{name}: {len(result['clicks'])} right masks"))
 
 
 def _balancer(found: Deployment) -> Balancer:
     if not found.balancer.socket:
         raise SamstudioError(
-            "There is no balancer here.", found="no balancer: in deployment.yml",
-            expected="Label Studio's host, with a backend on another host", command="samstudio status",
-        )  # fmt: skip
+            "There is no balancer here.",
+            found="no balancer: in deployment.yml",
+            expected="Label Studio's host, with a backend on another host",
+            command="samstudio status",
+        )
     return Balancer(Path(found.balancer.socket))
+
+
+verb(app, list_backends, name="list")
+verb(app, click)
+verb(app, drain)
+verb(app, admit)

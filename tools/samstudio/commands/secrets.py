@@ -1,65 +1,91 @@
-"""`samstudio secrets …` and `samstudio token …`"""
+"""`samstudio secrets …`"""
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
 import typer
 
-from samstudio.commands.common import AsJson, Check, LabelStudioUrl, deployment_of
-from samstudio.labelstudio import tokens
-from samstudio.output import emit, failures, out
-from samstudio.secret_store import API_TOKEN, SecretStore
+from samstudio.commands.common import AsJson, Check, deployment_of
+from samstudio.errors import NothingToLookAt, WrongCommandLine
+from samstudio.output import emit, out
+from samstudio.secret_store import ADMIN_PASSWORD, API_TOKEN, GENERATED, SecretStore
+from samstudio.verbs import group, verb
 
-secrets_app = typer.Typer(no_args_is_help=True, help="Passwords and keys of this host, one file each.")
-token_app = typer.Typer(no_args_is_help=True, help="The personal access token the tools and the backend use.")
+app = group("secrets", "Shows where the passwords of this host are, and what they are.")
 
-
-@secrets_app.command("ensure")
-def secrets_ensure(context: typer.Context, as_json: AsJson = False, check: Check = False) -> None:
-    """Generate the secrets that are missing. Never touches one that is there."""
-    with failures(as_json=as_json):
-        store = SecretStore(deployment_of(context).secrets_dir)
-        made = store.ensure(check=check)
-        result = {"changed": bool(made), "created": made, "folder": str(store.folder)}
-        emit(result, as_json=as_json, human=lambda: out.print(f"{len(made)} generated in {store.folder}", *made))
+NAMES = (*GENERATED, API_TOKEN)
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A name that samstudio secrets list shows.")]
 
 
-@token_app.command("ensure")
-def token_ensure(
-    context: typer.Context, as_json: AsJson = False, check: Check = False, label_studio_url: LabelStudioUrl = ""
-) -> None:
-    """Obtain a personal access token with the admin's password, unless the stored one is valid."""
-    _ensure(context, as_json, check, label_studio_url, renew=False)
+def list_secrets(as_json: AsJson = False) -> None:
+    """Lists the secrets of this host: their names and files, and no values.
 
-
-@token_app.command("rotate")
-def token_rotate(
-    context: typer.Context, as_json: AsJson = False, check: Check = False, label_studio_url: LabelStudioUrl = ""
-) -> None:
-    """Revoke the token and store a new one. The backend reads it when it starts: restart that after."""
-    _ensure(context, as_json, check, label_studio_url, renew=True)
-
-
-@token_app.command("verify")
-def token_verify(context: typer.Context, as_json: AsJson = False, label_studio_url: LabelStudioUrl = "") -> None:
-    """Ask Label Studio whose token the stored one is."""
-    with failures(as_json=as_json):
-        found = deployment_of(context, label_studio_url=label_studio_url)
-        verified = tokens.verify(found.label_studio.url, SecretStore(found.secrets_dir).read(API_TOKEN))
-        result = {"changed": False, "kind": verified.kind, "email": verified.email}
-        emit(result, as_json=as_json, human=lambda: out.print(f"a valid {verified.kind} token of {verified.email}"))
-
-
-def _ensure(context: typer.Context, as_json: bool, check: bool, label_studio_url: str, *, renew: bool) -> None:
-    with failures(as_json=as_json):
-        found = deployment_of(context, label_studio_url=label_studio_url)
-        result = tokens.ensure(
-            found.label_studio.url, found.label_studio.admin_email, SecretStore(found.secrets_dir),
-            renew=renew, check=check,
+    \b
+    Example:
+      samstudio secrets list
+    """
+    store = SecretStore(deployment_of().secrets_dir)
+    every = [{"name": name, "path": str(store.path(name)), "there": store.exists(name)} for name in NAMES]
+    if not any(each["there"] for each in every):
+        raise NothingToLookAt(
+            "This host has no secrets.", found=f"none in {store.folder}", expected="a deployment on this host",
+            command="./samstudio deploy",
         )  # fmt: skip
 
-        def human() -> None:
-            if result["revoked"]:
-                out.print("revoked a token whose value nobody has any more")
-            out.print(("a new token is stored: " if result["changed"] else "unchanged: ") + str(result["reason"]))
+    def human() -> None:
+        for each in every:
+            out.print(f"{each['name']:30}{each['path'] if each['there'] else '[dim]not there[/]'}")
 
-        emit(result, as_json=as_json, human=human)
+    emit({"changed": False, "folder": str(store.folder), "secrets": every}, as_json=as_json, human=human)
+
+
+def path(name: Name = ADMIN_PASSWORD, as_json: AsJson = False) -> None:
+    """Prints the file that holds a secret; without a NAME, that of the password you sign in to Label Studio with.
+
+    \b
+    Example:
+      samstudio secrets path backend_basic_auth_password
+    """
+    store = _store_with(name)
+    result = {"changed": False, "name": name, "path": str(store.path(name))}
+    emit(result, as_json=as_json, human=lambda: typer.echo(store.path(name)))
+
+
+def show(name: Name = ADMIN_PASSWORD, as_json: AsJson = False) -> None:
+    """Prints a secret; without a NAME, the password that you sign in to Label Studio with.
+
+    \b
+    Example:
+      samstudio secrets show
+    """
+    value = _store_with(name).read(name)
+    result: dict[str, Any] = {"changed": False, "name": name, "value": value}
+    emit(result, as_json=as_json, human=lambda: typer.echo(value))
+
+
+def ensure(as_json: AsJson = False, check: Check = False) -> None:
+    """Generates the secrets that are missing. It never touches one that is there.
+
+    \b
+    Example:
+      samstudio secrets ensure --check
+    """
+    store = SecretStore(deployment_of().secrets_dir)
+    made = store.ensure(check=check)
+    result = {"changed": bool(made), "created": made, "folder": str(store.folder)}
+    emit(result, as_json=as_json, human=lambda: out.print(f"{len(made)} generated in {store.folder}", *made))
+
+
+def _store_with(name: str) -> SecretStore:
+    if name not in NAMES:
+        raise WrongCommandLine(
+            "There is no such secret.", found=name, expected=", ".join(NAMES), command="samstudio secrets list"
+        )
+    return SecretStore(deployment_of().secrets_dir)
+
+
+verb(app, list_secrets, name="list")
+verb(app, path)
+verb(app, show)
+verb(app, ensure, hidden=True)

@@ -46,7 +46,6 @@ MARKS = {
 
 
 def doctor(
-    context: typer.Context,
     label_studio_url: LabelStudioUrl = "",
     backend_url: Annotated[
         str, typer.Option("--backend-url", metavar="URL", help="The backend as this machine and Label Studio see it.")
@@ -58,7 +57,9 @@ def doctor(
     token_file: TokenFile = None,
     backend_user: BackendUser = "",
     password_file: PasswordFile = None,
-    tunnel_state: Annotated[Path, typer.Option(help="Where `samstudio tunnel` keeps its address.")] = DEFAULT_STATE,
+    tunnel_state: Annotated[
+        Path, typer.Option(help="Where the running tunnel writes its address down.")
+    ] = DEFAULT_STATE,
     as_json: AsJson = False,
 ) -> None:
     """Walk the chain from the engine to a real click and blame the first broken link.
@@ -70,7 +71,6 @@ def doctor(
 
     try:
         pair = _pair(
-            context,
             label_studio_url,
             backend_url,
             backend_user,
@@ -118,7 +118,7 @@ def _go(walk: Walk, *, quiet: bool) -> None:
 
 
 def _pair(
-    context: typer.Context, label_studio_url: str, backend_url: str, backend_user: str, token_file: Path | None,
+    label_studio_url: str, backend_url: str, backend_user: str, token_file: Path | None,
     password_file: Path | None, *, tunnel_state: Path, **more: Any,
 ) -> Pair:  # fmt: skip
     """The deployed pair, or the one that the options name; a side that they do not name is the deployed one.
@@ -128,10 +128,8 @@ def _pair(
     from samstudio import existing_label_studio
     from samstudio.doctor import pair
 
-    own = deployment.load(context.obj)
-    named = deployment_of(
-        context, label_studio_url=label_studio_url, backend_url=backend_url, backend_user=backend_user
-    )
+    own = deployment.load()
+    named = deployment_of(label_studio_url=label_studio_url, backend_url=backend_url, backend_user=backend_user)
     studio, backend = named.label_studio.url, named.backend.internal_url
     own_studio = not label_studio_url or studio == own.label_studio.url
     own_backend = not backend_url or backend in (own.backend.url, own.backend.internal_url)

@@ -4,6 +4,13 @@
 calls whose answer the SDK drops.
 """
 
-from samstudio.labelstudio.client import LabelStudio, LabelStudioError, api_errors, connect, http_client
+from samstudio.labelstudio.client import (
+    LabelStudio,
+    LabelStudioError,
+    api_errors,
+    connect,
+    http_client,
+    label_studio_client,
+)
 
-__all__ = ["LabelStudio", "LabelStudioError", "api_errors", "connect", "http_client"]
+__all__ = ["LabelStudio", "LabelStudioError", "api_errors", "connect", "http_client", "label_studio_client"]

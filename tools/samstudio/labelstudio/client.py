@@ -125,6 +125,26 @@ def http_client(url: str, *, auth: httpx.Auth | None = None, timeout: httpx.Time
     )  # fmt: skip
 
 
+def label_studio_client(
+    url: str, *, auth: httpx.Auth | None = None, timeout: httpx.Timeout | float = TIMEOUT
+) -> httpx.Client:
+    """An HTTP client that takes nothing but JSON from Label Studio's API.
+
+    A proxy's page, or another program at that port, is named as that instead of being parsed.
+    """
+    client = http_client(url, auth=auth, timeout=timeout)
+    client.event_hooks = {"response": [_insist_on_json]}
+    return client
+
+
+def _insist_on_json(response: httpx.Response) -> None:
+    path = response.request.url.path
+    kind = response.headers.get("Content-Type", "no content type")
+    empty = response.status_code == httpx.codes.NO_CONTENT
+    if "/api/" in path and response.is_success and not empty and "json" not in kind:
+        raise _something_else("use Label Studio", f"{response.status_code}, {kind}, from {response.request.url}")
+
+
 def _trust() -> ssl.SSLContext:
     """The CAs that httpx trusts and, where there is one, the TLS proxy's own."""
     context = httpx.create_ssl_context()
@@ -142,10 +162,10 @@ def connect(url: str, token: str) -> LabelStudio:
     from label_studio_sdk import LabelStudio as Sdk  # heavy: two seconds, wanted by few commands
 
     url = url.rstrip("/")
-    sdk_http = http_client(url)
+    sdk_http = label_studio_client(url)
     with api_errors("use the API token"):
         sdk = Sdk(base_url=url, api_key=token, httpx_client=sdk_http, timeout=TIMEOUT.read)  # type: ignore[no-untyped-call]
-    return LabelStudio(url, sdk, http_client(url, auth=TokenAuth(url, token)), sdk_http)
+    return LabelStudio(url, sdk, label_studio_client(url, auth=TokenAuth(url, token)), sdk_http)
 
 
 @contextmanager
@@ -169,7 +189,21 @@ def api_errors(action: str) -> Iterator[None]:
             command="samstudio doctor",
         ) from error  # fmt: skip
     except ApiError as error:
+        if error.status_code is not None and error.status_code < httpx.codes.BAD_REQUEST:
+            raise _something_else(action, flatten(error.body)) from error
         raise _refused(action, error.status_code, flatten(error.body), "") from error
+    except (ValueError, KeyError, TypeError) as error:  # no JSON, or other JSON than Label Studio's
+        raise _something_else(action, f"{type(error).__name__}: {error}") from error
+
+
+def _something_else(action: str, found: str) -> LabelStudioError:
+    return LabelStudioError(
+        f"Could not {action}: what answers there is not Label Studio.",
+        link="label-studio",
+        found=" ".join(found.split())[:300],
+        expected="Label Studio's own API at this address",
+        command="samstudio status   # shows the address; --label-studio-url names another",
+    )
 
 
 def _refused(action: str, status: int | None, text: str, url: str) -> LabelStudioError:

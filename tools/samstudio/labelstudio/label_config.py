@@ -103,6 +103,14 @@ def _of(root: ET.Element, image: ET.Element) -> LabelConfig:
     return LabelConfig(name, image.get("value", image.get("valueList", "")).removeprefix("$"), tuple(controls))
 
 
+def shows_an_image(xml: str) -> bool:
+    try:
+        parse(xml)
+    except ValueError:
+        return False
+    return True
+
+
 def missing(xml: str) -> list[str]:
     """What keeps a labeling config from working with the backend, each with the line that would mend it."""
     try:

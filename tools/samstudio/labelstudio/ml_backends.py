@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -71,14 +72,19 @@ def same_place(one: str, other: str) -> bool:
         return False
 
 
-def ours(found: list[MlBackend], wanted: Wanted) -> list[MlBackend]:
-    """The records that are this backend's: same address, else same title (its address changed)."""
+def ours(found: list[MlBackend], wanted: Wanted, own: Collection[int] = ()) -> list[MlBackend]:
+    """The records that are this backend's: our address, then those whose id we wrote down (the address changed)."""
     mine = [record for record in found if same_place(record.url, wanted.url)]
-    return mine + [record for record in found if record.title == wanted.title and record not in mine]
+    return mine + [record for record in found if record.id in own and record not in mine]
 
 
-def ensure(studio: LabelStudio, project: int, wanted: Wanted, *, check: bool = False) -> dict[str, Any]:
-    """Make a project have exactly one record of this backend, connected.
+def ensure(
+    studio: LabelStudio, project: int, wanted: Wanted, *, own: Collection[int] = (), check: bool = False
+) -> dict[str, Any]:
+    """Make a project have exactly one record of this backend, connected; records of others stay as they are.
+
+    Args:
+        own: ids of records that are ours, whatever address they have.
 
     Returns:
         `changed`, `id` (None in check mode before the record exists), `state`, `did` (what was done, in words).
@@ -87,7 +93,7 @@ def ensure(studio: LabelStudio, project: int, wanted: Wanted, *, check: bool = F
         LabelStudioError: Label Studio cannot reach the backend, or refuses its address. A record that was only half
             made is removed before.
     """
-    found = ours(records(studio, project), wanted)
+    found = ours(records(studio, project), wanted, own)
     did: list[str] = []
     if not found:
         did.append("connected the backend")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import httpx
 
 from samstudio.addresses import normalise
-from samstudio.labelstudio.client import LabelStudioError, api_errors, http_client
+from samstudio.labelstudio.client import LabelStudioError, api_errors, label_studio_client
 
 LOGIN = "/user/login/"
 
@@ -23,11 +23,19 @@ def sign_in(url: str, email: str, password: str) -> Iterator[httpx.Client]:
         LabelStudioError: no answer, or the password does not fit (status 401).
     """
     url = url.rstrip("/")
-    with http_client(url, timeout=30.0) as client, api_errors(f"sign in as {email}"):
+    with label_studio_client(url, timeout=30.0) as client, api_errors(f"sign in as {email}"):
         if normalise(url, keep_path=True).is_loopback:
-            client.event_hooks["response"] = [lambda _: _take_for_safe(client)]
+            client.event_hooks["response"].append(lambda _: _take_for_safe(client))
         client.get(LOGIN).raise_for_status()
         token = client.cookies.get("csrftoken") or ""
+        if not token:
+            raise LabelStudioError(
+                f"Could not sign in as {email}: what answers there is not Label Studio.",
+                link="label-studio",
+                found=f"a page without Label Studio's sign-in form at {url}{LOGIN}",
+                expected="Label Studio at this address",
+                command="samstudio status   # shows the address; --label-studio-url names another",
+            )
         answer = client.post(
             LOGIN,
             data={"email": email, "password": password, "csrfmiddlewaretoken": token},

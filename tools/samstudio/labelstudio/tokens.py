@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import httpx
 
 from samstudio.errors import SamstudioError
-from samstudio.labelstudio.client import LabelStudioError, TokenAuth, api_errors, http_client, token_kind
+from samstudio.labelstudio.client import LabelStudioError, TokenAuth, api_errors, label_studio_client, token_kind
 from samstudio.labelstudio.session import sign_in
 from samstudio.secret_store import ADMIN_PASSWORD, API_TOKEN, SecretStore
 
@@ -27,7 +27,10 @@ def verify(url: str, token: str) -> Verified:
         LabelStudioError: no answer, or the token is not accepted.
     """
     url = url.rstrip("/")
-    with http_client(url, auth=TokenAuth(url, token), timeout=30.0) as client, api_errors("verify the API token"):
+    with (
+        label_studio_client(url, auth=TokenAuth(url, token), timeout=30.0) as client,
+        api_errors("verify the API token"),
+    ):
         answer = client.get("/api/current-user/whoami")
         answer.raise_for_status()
         return Verified(token_kind(token), str(answer.json()["email"]))

@@ -69,13 +69,13 @@ BACKEND_PASSWORD = _row(
     "backend-password",
     ("backend refuses the basic auth",),
     "The backend {backend} refuses the basic auth user and password that would be registered with Label Studio.",
-    "samstudio tunnel --backend-user USER --password-file FILE with what the backend was started with",
+    "samstudio tunnel open --backend-user USER --password-file FILE with what the backend was started with",
 )
 UPSTREAM_HTTPS = _row(
     "https-upstream",
     ("ERR_NGROK_3004", "wrong version number", "record layer failure", "https://localhost"),
     "The upstream {backend} is https:// but the backend speaks plain http; ngrok adds the https itself.",
-    "samstudio tunnel --backend-url {plain}",
+    "samstudio tunnel open --backend-url {plain}",
 )
 NO_NETWORK = _row(
     "no-network",
@@ -163,7 +163,7 @@ NGROK = (
         "3200",
         ("ERR_NGROK_3200", "endpoint is offline"),
         "No agent serves that address any more (ERR_NGROK_3200): the tunnel is down or has another address now.",
-        "systemctl restart samstudio-tunnel, or: samstudio tunnel",
+        "systemctl restart samstudio-tunnel, or: samstudio tunnel open",
     ),
 )
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
-import tempfile
 import zipfile
 from pathlib import Path
 
 import httpx
 
+from samstudio import files
 from samstudio.tunnel.failures import CHECKSUM, DOWNLOAD_BLOCKED, NOT_AN_ARCHIVE, TunnelError
 
 EXECUTABLE = "ngrok"
@@ -29,10 +29,7 @@ def install_agent(source: str, sha256: str, destination: Path) -> None:
         raise TunnelError(CHECKSUM, found=found, expected=sha256)
     executable = _executable_of(archive, source)
     destination.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=destination.parent, delete=False) as written:
-        written.write(executable)
-    Path(written.name).chmod(0o755)
-    Path(written.name).replace(destination)
+    files.write(destination, executable, mode=0o755)
 
 
 def _fetch(source: str) -> bytes:

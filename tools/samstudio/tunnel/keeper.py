@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from samstudio.errors import SamstudioError
 from samstudio.tunnel.agent import Agent
-from samstudio.tunnel.state import TunnelState, forget_state
+from samstudio.tunnel.state import TunnelState, forget_state, started_at
 
 Register = Callable[[str], str]
 """Registers a public URL with Label Studio; returns what it did, raises SamstudioError."""
@@ -73,7 +74,10 @@ class Keeper:
         if self._state is None or url != self._state.url:
             self._say(f"Open: {url} -> {self._backend}")
         registered = self._registered(url)
-        self._state = TunnelState(url, self._backend, opened_at, self._label_studio, registered)
+        own = os.getpid()
+        self._state = TunnelState(
+            url, self._backend, opened_at, self._label_studio, registered, process=own, process_started=started_at(own)
+        )
         self._state.write(self._state_file)
 
     def _registered(self, url: str) -> bool:

@@ -1,4 +1,4 @@
-"""What the running tunnel tells others on this host: its address, in a file that anyone may read."""
+"""What the running tunnel tells others on this host: its address and its process, in a file that anyone may read."""
 
 from __future__ import annotations
 
@@ -7,29 +7,56 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import httpx
+
+from samstudio import files
+
 DEFAULT_STATE = Path("/var/lib/samstudio/tunnel/state.json")
+TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 
 
 @dataclass(frozen=True)
 class TunnelState:
-    """An open tunnel. ``opened_at`` is UTC, ISO 8601; ``label_studio`` is whom the address is for, if anyone."""
+    """A tunnel that was opened. ``opened_at`` is UTC, ISO 8601; ``label_studio`` is whom the address is for, if anyone.
+
+    ``process`` and ``process_started`` (clock ticks since the machine's start) name the process that keeps it.
+    """
 
     url: str
     backend: str
     opened_at: str
     label_studio: str | None = None
     registered: bool = False
+    process: int = 0
+    process_started: int = 0
 
     def write(self, file: Path) -> None:
+        """
+        Raises:
+            OSError: the file cannot be written.
+        """
         file.parent.mkdir(parents=True, exist_ok=True)
-        written = file.with_suffix(".new")
-        written.write_text(json.dumps(asdict(self), indent=2) + "\n")
-        written.chmod(0o644)
-        written.replace(file)
+        files.write(file, json.dumps(asdict(self), indent=2) + "\n", mode=0o644)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the process that opened it still runs; one killed without warning leaves its file behind."""
+        return self.process > 0 and started_at(self.process) == self.process_started
+
+    def answer(self) -> str:
+        """What is wrong with the public address; "" when a backend answers there.
+
+        ngrok shows browsers of its free plan a warning page; the header says that this is none.
+        """
+        try:
+            answered = httpx.get(f"{self.url}/health", timeout=TIMEOUT, headers={"ngrok-skip-browser-warning": "1"})
+        except httpx.HTTPError as error:
+            return str(error) or type(error).__name__
+        return "" if answered.status_code == httpx.codes.OK else f"it answers /health with {answered.status_code}"
 
 
 def read_state(file: Path) -> TunnelState | None:
-    """The open tunnel, or None where there is none (or the file is not ours)."""
+    """The tunnel that was opened last, or None where there is none (or the file is not ours)."""
     try:
         return TunnelState(**json.loads(file.read_text()))
     except (OSError, ValueError, TypeError):
@@ -39,3 +66,12 @@ def read_state(file: Path) -> TunnelState | None:
 def forget_state(file: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         file.unlink()
+
+
+def started_at(process: int) -> int:
+    """When a process started, in clock ticks since the machine did; 0 when there is none (proc(5), stat, field 22)."""
+    try:
+        after_name = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return 0 if after_name[0] == "Z" else int(after_name[19])

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from samstudio import labeling_configs
 from samstudio.labelstudio import connect, ml_backends, projects
+from samstudio.labelstudio.own_records import OwnRecords
 from samstudio.labelstudio.session import sign_in
 from samstudio.labelstudio.tokens import obtain
 from samstudio.tunnel.agent import Agent
+from samstudio.tunnel.announce import registering
 from samstudio.tunnel.keeper import Keeper
-from samstudio.tunnel.register import registration
 
 from tools.tests.label_studio import RunningLabelStudio
 from tools.tests.stand_in_backend import PASSWORD, USER, StandIn
@@ -33,7 +34,8 @@ def test_label_studio_follows_the_tunnel(
 ) -> None:
     with sign_in(server.url, server.email, server.password) as session:
         token, _ = obtain(session)
-    register = registration(server.url, token, USER, PASSWORD, only=None, title="Through a tunnel")
+    records = OwnRecords(tmp_path / "records.json")
+    register = registering(server.url, token, USER, PASSWORD, only=(), title="Through a tunnel", records=records)
     said: list[str] = []
     with connect(server.url, token) as studio, Agent(stand_in_agent, AUTHTOKEN, heard=lambda line: None) as agent:
         watch = Keeper(agent, backend.url, state_file=tmp_path / "s.json", say=said.append, register=register)

@@ -121,7 +121,7 @@ def test_sigterm_ends_the_command_its_agent_and_its_state(
     password.write_text(PASSWORD)
     password.chmod(0o600)
     command = [
-        sys.executable, "-c", "from samstudio.tunnel.cli import app; app()", "--backend-url", start_backend(),
+        sys.executable, "-m", "samstudio", "tunnel", "open", "--backend-url", start_backend(),
         "--backend-user", USER, "--password-file", str(password), "--agent", stand_in_agent,
         "--state", str(state), "--interval", "0.1",
     ]  # fmt: skip

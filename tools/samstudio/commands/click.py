@@ -1,0 +1,83 @@
+"""`samstudio click`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from samstudio.commands.common import (
+    AsJson,
+    BackendUrl,
+    LabelStudioUrl,
+    ProjectId,
+    TokenFile,
+    backend_password,
+    deployment_of,
+    studio,
+)
+from samstudio.deployment import Deployment
+from samstudio.labelstudio import LabelStudio
+from samstudio.output import emit, out, say
+
+
+def click(
+    project: ProjectId = None,
+    least_iou: Annotated[
+        float, typer.Option("--least-iou", metavar="IOU", help="Fail when a mask overlaps its object less than this.")
+    ] = 0.8,
+    folder: Annotated[Path | None, typer.Option("--samples", metavar="FOLDER", help="Where samples.json is.")] = None,
+    summary_file: Annotated[
+        Path | None, typer.Option("--summary", metavar="FILE", help="Write what was verified, for the end of deploy.")
+    ] = None,
+    label_studio_url: LabelStudioUrl = "",
+    backend_url: BackendUrl = "",
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Clicks every drawn object through Label Studio and compares each mask with the drawing. It changes nothing.
+
+    \b
+    Example:
+      samstudio click
+    """
+    from samstudio import samples, verification
+    from samstudio.labelstudio import projects
+
+    found = deployment_of(label_studio_url=label_studio_url, backend_url=backend_url)
+    with studio(found, token_file) as connection:
+        result = verification.click_samples(
+            connection,
+            project=project or projects.number_of(connection, found.project.title),
+            folder=folder or found.images.host_root / samples.FOLDER,
+            backend_url=found.backend.internal_url,
+            least_iou=least_iou,
+            say=say,
+        )
+        if summary_file:
+            _summarise(found, connection, result, summary_file)
+    emit(result, as_json=as_json, human=lambda: _show(result))
+
+
+def _summarise(found: Deployment, connection: LabelStudio, result: dict[str, Any], file: Path) -> None:
+    from samstudio import backend_client, summary
+    from samstudio.labelstudio import projects
+
+    settings = found.backend
+    with backend_client.connect(settings.url, settings.basic_auth_user, backend_password(found)) as served:
+        status = served.status()
+    title = projects.by_id(connection, result["project"]).title or ""
+    composed = summary.compose(found, version=connection.version(), status=status, title=title, verified=result)
+    summary.write(composed, file)
+
+
+def _show(result: dict[str, Any]) -> None:
+    table = Table("image", "object", "IoU", "ms")
+    for each in result["clicks"]:
+        table.add_row(each["image"], each["shape"], f"{each['iou']:.3f}", f"{each['milliseconds']:.0f}")
+    out.print(table)
+    iou, took = result["iou"], result["milliseconds"]
+    out.print(f"IoU min {iou['min']:.3f}, mean {iou['mean']:.3f}")
+    out.print(f"first click {took['first']:.0f} ms, median {took['median']:.0f} ms")

@@ -1,0 +1,110 @@
+"""`samstudio status`"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from rich.markup import escape
+
+from samstudio.commands.common import AsJson, backend_password, deployment_of, studio
+from samstudio.output import emit, out, say, typed
+
+NAME_WIDTH = 14
+
+
+def status(as_json: AsJson = False) -> None:
+    """Shows versions, addresses, model, cache, connected projects and the last click, and where to sign in.
+
+    The exit code is 1 unless Label Studio and the backend answer and at least one project is connected.
+
+    \b
+    Example:
+      samstudio status
+    """
+    from samstudio import status as looking
+
+    found = deployment_of()
+    result = looking.collect(found, lambda: studio(found), lambda: backend_password(found), say)
+    emit(result, as_json=as_json, human=lambda: _show(result))
+    if not result["healthy"]:
+        raise typer.Exit(1)
+
+
+def _line(name: str, text: str) -> None:
+    out.print(f"{name:{NAME_WIDTH}}{text}")
+
+
+def _failure(name: str, error: dict[str, str]) -> None:
+    _line(name, f"[red]{escape(error['message'])}[/]")
+    for field in ("found", "command"):
+        if field in error:
+            _line("", f"[dim]{field}[/] {escape(typed(error[field]))}")
+
+
+def _show(result: dict[str, Any]) -> None:
+    _line("samstudio", result["samstudio"])
+    part = result["label_studio"]
+    if "error" in part:
+        _failure("Label Studio", part["error"])
+    else:
+        _line("Label Studio", f"{part['version']}, {part['health']}, {part['url']}")
+        _line("", f"[dim]the backend reaches it at {part['internal_url']}[/]")
+    if "error" in result["backend"]:
+        _failure("backend", result["backend"]["error"])
+    else:
+        _show_backend(result["backend"])
+    _show_fleet(result["backends"])
+    _show_projects(result["projects"])
+    sign_in = result["sign_in"]
+    _line("open", f"[bold]{escape(sign_in['url'])}[/]")
+    _line("sign in", f"as {escape(sign_in['email'])}; samstudio secrets show label_studio_admin_password")
+    if not result["healthy"]:
+        out.print(typed("[red]Not all is healthy.[/] samstudio doctor finds the cause and what mends it."))
+
+
+def _show_fleet(part: dict[str, Any]) -> None:
+    if "error" in part:
+        _failure("backends", part["error"])
+    for server in part.get("servers", []):
+        colour = "green" if server["state"].startswith("UP") else "red"
+        _line(server["name"], f"[{colour}]{server['state']}[/], {server['address']}")
+
+
+def _show_projects(part: dict[str, Any]) -> None:
+    if "error" in part:
+        _failure("projects", part["error"])
+    elif not part["connected"]:
+        _line("projects", typed("[red]none is connected to the backend[/]; samstudio register connects one"))
+    for project in part.get("connected", []):
+        state = "connected" if project["state"] == "CO" else f"[red]{project['state']} {project['error'] or ''}[/]"
+        _line(f"project {project['id']}", f"{escape(project['title'])}, {state}, {project['url']}")
+
+
+def _show_backend(part: dict[str, Any]) -> None:
+    model, engine, cache = part["model"], part["engine"], part["cache"]
+    colour = "green" if part["state"] == "ready" else "red"
+    _line("backend", f"[{colour}]{part['state']}[/], {part['url']}")
+    _line("", f"[dim]Label Studio reaches it at {part['internal_url']}[/]")
+    demo = "  [yellow]demo model: it knows drawn shapes and nothing else[/]" if model["demo"] else ""
+    _line("model", f"{model['config']} {model['checkpoint']}{demo}")
+    _line("engine", f"{engine['name']} on {engine['device']}, {engine['precision']}, {engine['image_size']} px")
+    _line(
+        "cache",
+        f"{cache['memory_entries']} images in memory ({_size(cache['memory_bytes'])}), "
+        f"{cache['disk_entries']} on disk ({_size(cache['disk_bytes'])})",
+    )
+    last = part["last_click"]
+    if last:
+        steps = ", ".join(f"{step} {took:.0f} ms" for step, took in last["milliseconds"].items())
+        _line("last click", f"{last['at']}, embedding from {last['cache']}: {steps}")
+    for error in part["last_errors"][:3]:
+        _line("error", f"[red]{escape(error['at'] + ' ' + error['where'])}[/]: {escape(error['message'])}")
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    raise AssertionError
