@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
@@ -25,8 +24,8 @@ from samstudio.commands.common import (
 )
 from samstudio.deployment import Deployment
 from samstudio.doctor.link import Status
-from samstudio.errors import SamstudioError
-from samstudio.output import emit, out, show_error, typed
+from samstudio.errors import ExitCode, NothingToLookAt, SamstudioError, WrongCommandLine, explained
+from samstudio.output import emit, out, typed
 from samstudio.secret_store import API_TOKEN, BACKEND_PASSWORD, SecretStore
 from samstudio.tunnel.state import DEFAULT_STATE, read_state
 
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from samstudio.doctor.pair import Pair
     from samstudio.doctor.walk import Finding, Walk
 
-BROKEN, UNKNOWN = 1, 3
 #: where a backend listens on a machine on which nothing was deployed
 USUAL_BACKEND = "http://127.0.0.1:9090"
 MARKS = {
@@ -79,9 +77,11 @@ def doctor(
             project=project,
             tunnel_state=tunnel_state,
         )
-    except (SamstudioError, PermissionError) as error:
-        _nothing_to_look_at(error, as_json=as_json)
-        raise typer.Exit(UNKNOWN) from error
+    except WrongCommandLine:
+        raise
+    except (SamstudioError, OSError) as error:
+        told = explained(error, "samstudio doctor")
+        raise NothingToLookAt(told.message, found=told.found, expected=told.expected, command=told.command) from error
     looking = (lambda _: nullcontext()) if as_json else _looking
     with Walk(pair, looking) as walk:
         _go(walk, quiet=as_json)
@@ -104,7 +104,7 @@ def doctor(
         as_json=as_json,
         human=lambda: _show_end(walk.findings, broken),
     )
-    raise typer.Exit(BROKEN if broken else 0 if proven else UNKNOWN)
+    raise typer.Exit(ExitCode.FAILED if broken else ExitCode.DONE if proven else ExitCode.NOTHING_TO_LOOK_AT)
 
 
 def _skipped(findings: list[Finding], link: str) -> bool:
@@ -143,8 +143,9 @@ def _pair(
     seen_from_here, seen_from_studio = backend, backend
     if own_backend:
         seen_from_here = seen_from_studio = own.backend.url if own.described else USUAL_BACKEND
-        if own.described and (open_tunnel := read_state(tunnel_state)):
-            seen_from_studio = open_tunnel.url
+        tunnel = read_state(tunnel_state)
+        if own.described and tunnel is not None and tunnel.is_kept:
+            seen_from_studio = tunnel.url
     named = replace(named, backend=replace(named.backend, internal_url=seen_from_studio))
     return pair.by_hand(
         named, backend=seen_from_here, **secrets, tunnel_state=tunnel_state,
@@ -162,17 +163,6 @@ def _password(own: Deployment, file: Path | None, *, stored: bool) -> str:
     given = file is not None or os.environ.get("BASIC_AUTH_PASS")
     there = stored and SecretStore(own.secrets_dir).exists(BACKEND_PASSWORD)
     return backend_password(own, file) if given or there else ""
-
-
-def _nothing_to_look_at(error: SamstudioError | PermissionError, *, as_json: bool) -> None:
-    if isinstance(error, PermissionError):
-        error = SamstudioError(
-            "This deployment belongs to another user.", found=str(error), expected="to run as that user, who is root",
-            command="sudo samstudio doctor",
-        )  # fmt: skip
-    if as_json:
-        typer.echo(json.dumps({"changed": False, "healthy": False, "error": error.fields()}))
-    show_error(error)
 
 
 def _looking(link: str) -> AbstractContextManager[object]:

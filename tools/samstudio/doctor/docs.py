@@ -33,7 +33,7 @@ clicked, so that nothing is proven.
 
 `--json` prints one object at the end: `changed`, `healthy` (exit code 0), `broken` (a link's name or null), `did`
 (what `--fix` did) and `findings`, for each link `link`, `status` (`ok`, `warn`, `fail`, `skipped`), `evidence`,
-`cause`, `why` and `fix`. Where nothing could be looked at it is `changed`, `healthy` (false) and `error`.
+`cause`, `why` and `fix`. Where nothing could be looked at it is `changed` and `error`.
 """
 
 

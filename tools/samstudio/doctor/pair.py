@@ -10,6 +10,8 @@ from typing import Any
 from samstudio.addresses import normalise
 from samstudio.deployment import Deployment
 from samstudio.doctor.probes import container_environment, environment_of_listener
+from samstudio.labelstudio import own_records
+from samstudio.labelstudio.own_records import OwnRecords
 from samstudio.tunnel.state import DEFAULT_STATE
 
 #: Label Studio's command line (words end with a NUL): its own command, a server told its folder, or manage.py.
@@ -28,6 +30,8 @@ class Pair:
     """The backend's URL as Label Studio should use it."""
     studio_internal: str
     """Label Studio's URL as the backend should use it."""
+    own_records: OwnRecords
+    """Which ML backend records are this backend's, whatever address they have."""
     user: str = ""
     password: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
@@ -89,6 +93,7 @@ def deployed(deployment: Deployment, *, token: str, password: str, **more: Any) 
         backend.url,
         wanted=backend.internal_url,
         studio_internal=studio.internal_url,
+        own_records=own_records.of(deployment),
         user=backend.basic_auth_user,
         password=password,
         token=token,
@@ -111,6 +116,7 @@ def by_hand(
         backend or wanted,
         wanted=wanted,
         studio_internal=studio,
+        own_records=own_records.of(deployment),
         user=deployment.backend.basic_auth_user,
         password=password,
         token=token,

@@ -11,6 +11,7 @@ from typing import Any
 from samstudio import labeling_configs
 from samstudio.doctor.pair import Pair
 from samstudio.labelstudio import LabelStudio, connect, ml_backends, projects
+from samstudio.labelstudio.own_records import OwnRecords
 from samstudio.labelstudio.session import sign_in
 from samstudio.labelstudio.tokens import obtain
 
@@ -62,7 +63,7 @@ class Bench:
         self.pair = Pair(
             label_studio=server.url, backend=self.backend.url, wanted=self.backend.url, studio_internal=server.url,
             user=USER, password=PASSWORD, token=self.studio.token, project=self.project, data=self.tmp,
-            tunnel_state=self.tmp / "tunnel.json",
+            tunnel_state=self.tmp / "tunnel.json", own_records=OwnRecords(self.tmp / "records.json"),
         )  # fmt: skip
 
     def tell(self, **changes: Any) -> None:
@@ -82,6 +83,7 @@ class Bench:
     def connect(self) -> None:
         wanted = ml_backends.Wanted(self.backend.url, "SAM2", USER, PASSWORD)
         self.record = ml_backends.ensure(self.studio.connection, self.project, wanted)["id"]
+        self.pair.own_records.remember(self.pair.label_studio, self.record)
 
     def connect_behind_the_guard(self) -> None:
         """A record from before the guard: registered, then Label Studio was upgraded."""

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 from samstudio.cli import app
+from samstudio.labelstudio import ml_backends
+from samstudio.labelstudio.own_records import NAME, OwnRecords
 from typer.testing import CliRunner
 
 from tools.tests import stand_in_backend
@@ -33,7 +35,8 @@ def secret(folder: Path, name: str, value: str) -> str:
 
 
 @pytest.fixture
-def command(bench: Bench, tmp_path: Path) -> list[str]:
+def command(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     return [
         "--config-dir", str(tmp_path), "doctor",
         "--label-studio-url", bench.studio.server.url, "--backend-url", bench.backend.url,
@@ -55,8 +58,9 @@ def test_a_healthy_pair_is_all_green(bench: Bench, command: list[str]) -> None:
 
 
 @pytest.mark.integration
-def test_a_broken_link_is_exit_code_1_and_fix_mends_it(bench: Bench, command: list[str]) -> None:
+def test_a_broken_link_is_exit_code_1_and_fix_mends_it(bench: Bench, command: list[str], tmp_path: Path) -> None:
     bench.edit_record(is_interactive=False, url="http://127.0.0.1:9")
+    OwnRecords(tmp_path / "samstudio" / NAME).remember(bench.studio.server.url, bench.record)
     broken = CliRunner().invoke(app, command)
     assert broken.exit_code == 1
     assert "record-url-wrong" in broken.output
@@ -66,6 +70,16 @@ def test_a_broken_link_is_exit_code_1_and_fix_mends_it(bench: Bench, command: li
     assert "is_interactive" in " ".join(told["did"])
     assert bench.studio.token not in broken.output + mended.output
     assert PASSWORD not in broken.output + mended.output
+
+
+@pytest.mark.integration
+def test_fix_leaves_the_record_of_another_backend_alone(bench: Bench, command: list[str]) -> None:
+    bench.edit_record(url="http://127.0.0.1:9")
+    mended = CliRunner().invoke(app, [*command, "--fix"])
+    assert mended.exit_code == 0, mended.output
+    urls = {record.id: record.url for record in ml_backends.records(bench.studio.connection, bench.project)}
+    assert urls.pop(bench.record) == "http://127.0.0.1:9"
+    assert list(urls.values()) == [bench.backend.url]
 
 
 def test_nothing_to_look_at_is_exit_code_3(tmp_path: Path) -> None:
@@ -159,7 +173,6 @@ def test_a_missing_secret_file_is_told_in_words_for_this_machine(tmp_path: Path,
     assert "install -m 0600" in ran.output
     assert " ensure" not in ran.output
     told = json.loads(CliRunner().invoke(app, [*argv, "--json"]).stdout)
-    assert told["healthy"] is False
     assert str(tmp_path / "absent") in told["error"]["found"]
 
 
@@ -183,8 +196,8 @@ def test_another_users_deployment_is_told_to_be_another_users(tmp_path: Path) ->
     ran = subprocess.run([*argv, "doctor", "--json"], capture_output=True, text=True, timeout=120)
     assert ran.returncode == 3, ran.stderr
     assert "Traceback" not in ran.stderr
-    assert "sudo samstudio doctor" in ran.stderr
-    assert json.loads(ran.stdout)["healthy"] is False
+    assert "sudo samstudio" in ran.stderr
+    assert "Permission denied" in json.loads(ran.stdout)["error"]["found"]
 
 
 @pytest.fixture

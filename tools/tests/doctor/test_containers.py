@@ -19,6 +19,7 @@ from docker.errors import DockerException
 from samstudio.doctor.link import Known, Result, Status
 from samstudio.doctor.links import containers, network
 from samstudio.doctor.pair import Pair
+from samstudio.labelstudio.own_records import OwnRecords
 
 from tools.tests.doctor.produced import produces
 
@@ -95,7 +96,7 @@ def pair(studio: str, model: str, **changes: Any) -> Pair:
     return replace(
         Pair(
             "http://127.0.0.1:1", "http://127.0.0.1:1", wanted=url, studio_internal=f"http://{studio}:9090",
-            studio_container=studio, backend_container=model,
+            own_records=OwnRecords(Path("absent")), studio_container=studio, backend_container=model,
         ),
         **changes,
     )  # fmt: skip

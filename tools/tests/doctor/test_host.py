@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,8 @@ import pytest
 from samstudio.doctor.link import Known, Result, Status
 from samstudio.doctor.links import backend, host, label_studio, network
 from samstudio.doctor.pair import Pair
+from samstudio.labelstudio.own_records import OwnRecords
+from samstudio.tunnel.state import TunnelState
 
 from tools.tests.doctor.produced import produces
 
@@ -19,7 +22,7 @@ NOTHING = Known()
 
 @pytest.fixture
 def pair(tmp_path: Path) -> Pair:
-    return Pair(URL, URL, wanted=URL, studio_internal=URL, data=tmp_path)
+    return Pair(URL, URL, wanted=URL, studio_internal=URL, own_records=OwnRecords(tmp_path / "records"), data=tmp_path)
 
 
 @pytest.fixture
@@ -82,6 +85,17 @@ def test_a_disk_that_fills_up(pair: Pair, monkeypatch: pytest.MonkeyPatch, free_
     return result
 
 
+@produces("tunnel-3200")
+def test_a_tunnel_whose_process_was_killed(pair: Pair, tmp_path: Path) -> Result:
+    """SIGKILL leaves the state file behind."""
+    pair = replace(pair, tunnel_state=tmp_path / "state.json")
+    opened = TunnelState("https://abc.ngrok-free.app", URL, "2026-01-01T00:00:00", process=2**30, process_started=7)
+    opened.write(pair.tunnel_state)
+    result = host.check_tunnel(pair, NOTHING)
+    assert result.status is Status.FAIL
+    return result
+
+
 @produces("label-studio-version")
 def test_a_label_studio_newer_than_any_tested(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Result:
     monkeypatch.setattr(label_studio, "version_at", lambda url: "2.0.1")
@@ -94,7 +108,8 @@ def test_a_label_studio_newer_than_any_tested(pair: Pair, monkeypatch: pytest.Mo
 @produces("localhost-in-container")
 def test_localhost_written_down_for_a_container(tmp_path: Path) -> Result:
     here, inside = "http://127.0.0.1:8080", "http://localhost:9090"
-    pair = Pair(here, here, wanted=inside, studio_internal=here, studio_container="label-studio")
+    none = OwnRecords(tmp_path / "records")
+    pair = Pair(here, here, inside, here, own_records=none, studio_container="label-studio")
     result = network.check_addresses(pair, NOTHING)
     assert result.status is Status.FAIL
     assert "container label-studio" in explained(result, pair)

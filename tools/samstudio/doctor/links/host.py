@@ -54,6 +54,8 @@ def check_tunnel(pair: Pair, _: Known) -> Result:
     state = read_state(pair.tunnel_state)
     if state is None:
         return skipped("no tunnel is open here")
+    if not state.is_kept:
+        return broken(ENDPOINT_OFFLINE, f"the process that kept {state.url} is gone", url=state.url)
     try:
         answer = httpx.get(f"{state.url}/health", timeout=TIMEOUT, headers={"User-Agent": "heartex/doctor"})
     except httpx.HTTPError as error:

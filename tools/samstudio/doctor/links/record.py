@@ -27,7 +27,7 @@ from samstudio.doctor.pair import Pair
 from samstudio.doctor.probes import swallowing_proxy, url_from_elsewhere
 from samstudio.errors import SamstudioError
 from samstudio.labelstudio import api_errors, ml_backends
-from samstudio.registration import TITLE
+from samstudio.registration import TITLE, at_address
 from samstudio.tunnel.state import read_state
 
 STATES = {"DI": "Disconnected", "ER": "Error", "TR": "Training", "PR": "Predicting"}
@@ -89,7 +89,7 @@ MENDED = (
 def check_ml_record(pair: Pair, known: Known) -> Result:
     """Label Studio has a record of the backend, and it works from Label Studio's side."""
     found = ml_backends.records(known.label_studio(), int(known.project.id))
-    record = _candidate(found, pair.wanted)
+    record = _candidate(found, pair)
     if record is None:
         return broken(RECORD_MISSING, "its ML backends: " + (", ".join(each.url for each in found) or "none"))
     if misspelt := _misspelt(record.url):
@@ -99,16 +99,20 @@ def check_ml_record(pair: Pair, known: Known) -> Result:
     return ok(f"{record.url} connected", record=record)
 
 
-def _candidate(found: list[Any], wanted: str) -> Any:
-    """The record with our address; else the one of our title, or the only one there is (its address is wrong)."""
+def _candidate(found: list[Any], pair: Pair) -> Any:
+    """Our record; else the one of our title, or the only one there is, which may be ours at another address."""
     for candidates in (
-        [record for record in found if ml_backends.same_place(record.url, wanted)],
+        ml_backends.ours(found, _wanted(pair), pair.own_records.ids(pair.label_studio)),
         [record for record in found if record.title == TITLE],
         found if len(found) == 1 else [],
     ):
         if candidates:
             return candidates[0]
     return None
+
+
+def _wanted(pair: Pair) -> ml_backends.Wanted:
+    return ml_backends.Wanted(pair.wanted, TITLE, pair.user, pair.password)
 
 
 def _misspelt(url: str) -> Result | None:
@@ -176,16 +180,15 @@ def check_interactive(_: Pair, known: Known) -> Result:
 
 
 def mend(pair: Pair, known: Known) -> list[str]:
-    """Make Label Studio's record and its webhook right; what was done, in words."""
+    """Make Label Studio's record and its webhook right; a record that is not ours gets one of ours beside it."""
     if known.connection is None or known.project is None:
         return ["nothing: Label Studio's record cannot be reached before the links above it hold"]
     if not pair.password:
         return [
             "nothing: Label Studio's record holds the backend's basic auth, and there is no password to write into it"
         ]
-    wanted = ml_backends.Wanted(pair.wanted, TITLE, pair.user, pair.password)
     try:
-        return list(ml_backends.ensure(known.connection, int(known.project.id), wanted)["did"])
+        return at_address(known.connection, _wanted(pair), [int(known.project.id)], pair.own_records)
     except SamstudioError as error:
         return [f"tried to mend the record of project {known.project.id}, but: {error.message} {error.found}"]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from label_studio_sdk.core.api_error import ApiError
-from samstudio.tunnel.state import TunnelState
+from samstudio.tunnel.state import TunnelState, started_at
 
 from tools.tests.doctor.bench import Bench
 from tools.tests.doctor.rows.means import black_hole, web_server
@@ -167,7 +169,15 @@ def an_https_upstream_in_the_record(bench: Bench) -> None:
 
 @row("record-tunnel-stale", "ml-record", mends=True)
 def a_stale_tunnel_in_the_record(bench: Bench) -> None:
-    TunnelState(bench.backend.url, bench.backend.url, "2026-01-01T00:00:00+00:00").write(bench.pair.tunnel_state)
+    here = os.getpid()
+    opened = TunnelState(
+        bench.backend.url,
+        bench.backend.url,
+        "2026-01-01T00:00:00+00:00",
+        process=here,
+        process_started=started_at(here),
+    )
+    opened.write(bench.pair.tunnel_state)
     bench.edit_record(url=f"http://127.0.0.1:{free_port()}")
 
 
