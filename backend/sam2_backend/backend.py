@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,17 +19,15 @@ from sam2_backend.logs import fields
 from sam2_backend.metrics import Metrics
 from sam2_backend.model.loading import LoadedModel, ModelRefused, load
 from sam2_backend.problems import Problem, ProblemLog
+from sam2_backend.serving.device import Device
 from sam2_backend.serving.embeddings import Embeddings
 from sam2_backend.serving.gate import ClickGate
 from sam2_backend.serving.predict import Predictor
 from sam2_backend.serving.prewarm import Prewarmer
-from sam2_backend.serving.queue import DeviceQueue
 from sam2_backend.settings import Settings
 from sam2_backend.versions import versions
 
 log = logging.getLogger(__name__)
-# A click beside an encode then takes 1.7 times as long instead of 2.2, and the encode is no slower for it.
-ENCODE_NICENESS = 10
 
 
 @dataclass(slots=True)
@@ -38,8 +35,7 @@ class Serving:
     """What exists once a model can predict."""
 
     model: LoadedModel
-    encoder: DeviceQueue
-    decoder: DeviceQueue
+    device: Device
     embeddings: Embeddings
     prewarmer: Prewarmer
     predictor: Predictor
@@ -76,8 +72,7 @@ class Backend:
         if self.serving:
             await self.serving.prewarmer.stop()
             await self.serving.embeddings.close()
-            for lane in (self.serving.encoder, self.serving.decoder):
-                await asyncio.to_thread(lane.close)
+            await asyncio.to_thread(self.serving.device.close)
         await self._resources.aclose()
         log.info("stopped")
 
@@ -140,7 +135,7 @@ class Backend:
             self.metrics.cache_bytes.labels(tier).set(store.bytes)
             self.metrics.cache_entries.labels(tier).set(len(store))
         self.metrics.queue.labels("interactive").set(self.serving.gate.count)
-        self.metrics.queue.labels("encode").set(self.serving.encoder.depth)
+        self.metrics.queue.labels("encode").set(self.serving.device.depth)
         self.metrics.queue.labels("prewarm").set(self.serving.prewarmer.depth)
         self.metrics.device_memory.set(self.serving.model.device_memory())
 
@@ -162,15 +157,13 @@ class Backend:
             self._settled.set()
 
     async def _serve(self, model: LoadedModel) -> Serving:
-        # Where the engine cannot encode and decode at once, the lanes take turns on the device.
-        device = None if model.overlaps else threading.Lock()
-        encoder, decoder = DeviceQueue("encode", device, niceness=ENCODE_NICENESS), DeviceQueue("decode", device)
-        embeddings = Embeddings(model.engine, self.settings, self._fetcher, encoder, decoder, self.metrics)
+        device = Device(model.engine, overlaps=model.overlaps)
+        embeddings = Embeddings(model.engine, device, self.settings, self._fetcher, self.metrics)
         await asyncio.to_thread(embeddings.disk.open)
-        gate = ClickGate(self.settings.limits.interactive)
+        gate = ClickGate(self.settings.limits.interactive, self.settings.limits.predict_seconds)
         prewarmer = Prewarmer(embeddings, self.settings.limits, self.metrics, self.problems, gate)
         prewarmer.start()
-        predictor = Predictor(model.engine, embeddings, decoder)
+        predictor = Predictor(device)
         predictions = Predictions(
             self.settings,
             model.engine.info.model,
@@ -184,4 +177,4 @@ class Backend:
         )
         info = model.engine.info
         self.metrics.model.labels(info.model, info.name, info.device, info.precision).set(1)
-        return Serving(model, encoder, decoder, embeddings, prewarmer, predictor, predictions, gate)
+        return Serving(model, device, embeddings, prewarmer, predictor, predictions, gate)

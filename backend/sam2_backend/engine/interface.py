@@ -91,6 +91,14 @@ class Engine(Protocol):
         """
         ...
 
+    def pixels(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The first half of `encode`, without the device, in any thread: (1, 3, S, S), resized and normalised."""
+        ...
+
+    def encode_pixels(self, pixels: NDArray[np.float32]) -> Prepared:
+        """The second half of `encode`, on the device."""
+        ...
+
     def export(self, prepared: Prepared) -> HostEmbedding:
         """The maps to store, float16."""
         ...

@@ -30,7 +30,13 @@ class TokenEngine(ABC):
         return self._info
 
     def encode(self, image: NDArray[np.uint8]) -> Prepared:
-        return self._encode(model_input(image, self._info.image_size))
+        return self.encode_pixels(self.pixels(image))
+
+    def pixels(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return model_input(image, self._info.image_size)
+
+    def encode_pixels(self, pixels: NDArray[np.float32]) -> Prepared:
+        return self._encode(pixels)
 
     def decode(self, prepared: Prepared, prompt: Prompt) -> Decoded:
         return self._in_raster(self._prompts.choose(self._candidates(prepared, prompt), prompt.multimask))

@@ -20,11 +20,11 @@ from sam2_backend.label_studio.tasks import sources_of, task_data, task_id
 from sam2_backend.logs import fields
 from sam2_backend.metrics import Metrics
 from sam2_backend.problems import Problem, ProblemLog, now
+from sam2_backend.serving.claim import Urgency
 from sam2_backend.serving.embeddings import Embeddings, Outcome
 from sam2_backend.serving.gate import ClickGate
 from sam2_backend.serving.predict import Predictor
 from sam2_backend.serving.prewarm import Prewarmer
-from sam2_backend.serving.queue import Urgency
 from sam2_backend.serving.store.memory import PreparedImage
 from sam2_backend.settings import Settings
 from sam2_backend.steps import Steps
@@ -101,16 +101,8 @@ class Predictions:
             return {"results": [[] for _ in request.tasks]}
         if request.result == [] or not request.tasks:
             return {"results": [{"result": []} for _ in request.tasks]}
-        try:
-            with self._gate.enter():
-                async with asyncio.timeout(self._settings.limits.predict_seconds):
-                    return {"results": await self._clicks(request)}
-        except TimeoutError:
-            raise Problem(
-                504,
-                "predict",
-                f"No mask within {self._settings.limits.predict_seconds:g} s: the backend is overloaded.",
-            ) from None
+        async with self._gate.enter():
+            return {"results": await self._clicks(request)}
 
     async def _clicks(self, request: PredictRequest) -> list[dict[str, Any]]:
         config = labeling_config.read(request.label_config or self._projects.get(request.project).label_config)

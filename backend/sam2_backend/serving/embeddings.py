@@ -1,8 +1,7 @@
 """An image's address → its prepared embedding: from memory, from disk, or fetched, decoded and encoded.
 
-Equal work is done once: requests for one address share the fetch, requests for one content share the encode, and an
-urgent request pulls a shared encode forward. Decoded images, the largest things in the process, are counted: a few at a
-time.
+Equal work is done once: requests for one address share everything from the fetch on, requests for one content share the
+encode, and an urgent request raises the claim of the work that it joins, at whatever stage that is.
 """
 
 from __future__ import annotations
@@ -10,16 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any, Literal, TypeVar
+from collections.abc import Coroutine
+from typing import Any, Literal
 
-from sam2_backend.engine.interface import Engine, EngineOutOfMemory, Prepared
+import numpy as np
+from numpy.typing import NDArray
+
+from sam2_backend.engine.interface import Engine, Prepared
 from sam2_backend.images.decode import read_image
 from sam2_backend.images.fetch import Fetcher
 from sam2_backend.images.sources import Source
 from sam2_backend.metrics import Metrics
 from sam2_backend.problems import Problem
-from sam2_backend.serving.queue import DeviceQueue, Job, Urgency
+from sam2_backend.serving.claim import Claim, Urgency
+from sam2_backend.serving.device import Device
+from sam2_backend.serving.slots import ImageSlots
 from sam2_backend.serving.store.disk import DiskTier
 from sam2_backend.serving.store.file_format import StoredImage
 from sam2_backend.serving.store.key import Key, content_hash, engine_hash
@@ -29,48 +33,36 @@ from sam2_backend.settings import Settings
 from sam2_backend.steps import Steps
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 Outcome = Literal["memory", "disk", "miss"]
-DECODED_AT_ONCE = 2
+# Embeddings that a slow disk may keep waiting.
+MOST_BEHIND = 8
 
 
-class _Preparation:
-    """One image on its way, with everybody who waits for it."""
+class _Work:
+    """One image on its way, with everybody who waits for it. fetched: its file was looked at anew."""
 
     def __init__(self, urgency: Urgency) -> None:
-        self.urgency = urgency
-        self.job: Job[Any] | None = None
+        self.claim = Claim(urgency)
         self.outcome: Outcome = "miss"
+        self.fetched = False
         self.task: asyncio.Task[PreparedImage]
 
 
 class Embeddings:
-    """Used from the event loop only; what blocks runs in threads and lanes."""
+    """Used from the event loop only; what blocks runs in threads and on the device."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        settings: Settings,
-        fetcher: Fetcher,
-        encoder: DeviceQueue,
-        decoder: DeviceQueue,
-        metrics: Metrics,
-    ) -> None:
+    def __init__(self, engine: Engine, device: Device, settings: Settings, fetcher: Fetcher, metrics: Metrics) -> None:
         self._engine = engine
         self._engine_hash = engine_hash(engine.info.fingerprint)
+        self._device = device
         self._limits = settings.limits
         self._fetcher = fetcher
-        self._encoder = encoder
-        self._decoder = decoder
         self._metrics = metrics
         self._sightings = Sightings()
-        self._fetching: dict[str, asyncio.Task[tuple[Sighting, bytes | None]]] = {}
-        self._preparing: dict[Key, _Preparation] = {}
+        self._slots = ImageSlots()
+        self._working: dict[tuple[str, bool], _Work] = {}
+        self._encoding: dict[Key, _Work] = {}
         self._behind: set[asyncio.Task[None]] = set()
-        self._slots = {
-            Urgency.CLICK: asyncio.Semaphore(DECODED_AT_ONCE),
-            Urgency.PREWARM: asyncio.Semaphore(DECODED_AT_ONCE),
-        }
         self.counts = {"memory": 0, "disk": 0, "miss": 0, "evictions": 0}
         self.memory = MemoryTier(settings.cache_memory_bytes, lambda: self._count_eviction("memory"))
         self.disk = DiskTier(
@@ -79,51 +71,55 @@ class Embeddings:
             lambda: self._count_eviction("disk"),
             metrics.dropped.inc,
         )
+        device.make_room = self.memory.clear
 
     async def get(
         self, source: Source, urgency: Urgency, steps: Steps, frame: tuple[int, int] = (0, 0)
     ) -> tuple[PreparedImage, Outcome]:
         """frame: width and height that the editor showed, (0, 0) if not told. Raises Problem."""
-        sighting, data = await self._sight(source, urgency, steps)
-        image, outcome = await self._prepared(source, sighting, data, urgency, steps)
-        if data is None and 0 not in frame and frame != (image.width, image.height) and not _certain(source):
+        image, outcome, fetched = await self._image(source, urgency, steps)
+        certain = source.immutable or source.path is not None
+        if not fetched and not certain and 0 not in frame and frame != (image.width, image.height):
             # The editor shows another size than we remember: the image behind the address was replaced.
-            sighting, data = await self._sight(source, urgency, steps, ask=True)
-            image, outcome = await self._prepared(source, sighting, data, urgency, steps)
+            image, outcome, _ = await self._image(source, urgency, steps, ask=True)
         return image, outcome
 
     async def put(self, data: bytes, steps: Steps) -> PreparedImage:
         """An image file that came with a request. Raises Problem."""
-        content = await asyncio.to_thread(content_hash, data)
-        sighting = Sighting(content, None, (), time.monotonic())
-        image, _ = await self._prepared(Source(f"sha256:{content}"), sighting, data, Urgency.CLICK, steps)
-        return image
+        key = self._key(await asyncio.to_thread(content_hash, data))
+        work = _Work(Urgency.CLICK)
+
+        async def make() -> PreparedImage:
+            async with self._slots.hold(work.claim):
+                return await self._of_file(key, data, work, steps)
+
+        return await self._join((f"sha256:{key.content}", True), work, make())
 
     async def of_content(self, content: str, steps: Steps) -> PreparedImage:
         """An image that `put` has seen. Raises Problem (410) if it is in the store no more."""
-        key = Key(content, self._engine_hash)
-        if self.memory.get(key) is None and not self.disk.has(key):
+        image = await self._stored(self._key(content), _Work(Urgency.CLICK), steps)
+        if image is None:
             raise Problem(410, "ui", "The image has left the cache: load it again.")
-        sighting = Sighting(content, None, (), time.monotonic())
-        image, _ = await self._prepared(Source(f"sha256:{content}"), sighting, None, Urgency.CLICK, steps)
+        self.memory.put(image)
         return image
 
     async def keep(self, source: Source, urgency: Urgency) -> bool:
-        """Prepares an image that nobody waits for. False if it was in the store already. Raises Problem."""
-        sighting, data = await self._sight(source, urgency, Steps())
-        key = Key(sighting.content, self._engine_hash)
-        if self.memory.get(key) or (urgency == Urgency.PREWARM and self.disk.has(key)):
+        """Prepares an image that nobody waits for. False if it was in the store already. Raises Problem.
+
+        Waits while the disk is behind with what was made before.
+        """
+        while urgency == Urgency.PREWARM and len(self._behind) >= MOST_BEHIND:
+            await asyncio.wait(self._behind, return_when=asyncio.FIRST_COMPLETED)
+        sighting = await self._believed(source)
+        if sighting and self._holds(self._key(sighting.content), on_disk=urgency == Urgency.PREWARM):
             return False
-        _, outcome = await self._prepared(source, sighting, data, urgency, Steps())
+        _, outcome, _ = await self._image(source, urgency, Steps())
         return outcome == "miss"
 
-    def known(self, source: Source) -> bool:
+    async def known(self, source: Source) -> bool:
         """Whether a click on this address would find its embedding in memory or on disk, as far as is known."""
-        sighting = self._sightings.get(source)
-        if sighting is None or not self._sightings.believable(source, sighting):
-            return False
-        key = Key(sighting.content, self._engine_hash)
-        return self.memory.get(key) is not None or self.disk.has(key)
+        sighting = await self._believed(source)
+        return sighting is not None and self._holds(self._key(sighting.content), on_disk=True)
 
     def describe(self) -> dict[str, int]:
         return {
@@ -138,137 +134,152 @@ class Embeddings:
         }
 
     async def close(self) -> None:
-        """Waits for embeddings that are still being written."""
+        """Gives up what nobody waits for any more, and waits for embeddings that are still being written."""
+        unfinished = [work.task for work in self._working.values()]
+        for task in unfinished:
+            task.cancel()
+        await asyncio.gather(*unfinished, return_exceptions=True)
         if self._behind:
             await asyncio.wait(self._behind, timeout=self._limits.drain_seconds)
 
-    async def _sight(
-        self, source: Source, urgency: Urgency, steps: Steps, *, ask: bool = False
-    ) -> tuple[Sighting, bytes | None]:
-        """Content at the address, and the file itself if it had to be fetched."""
+    def _key(self, content: str) -> Key:
+        return Key(content, self._engine_hash)
+
+    def _holds(self, key: Key, *, on_disk: bool) -> bool:
+        return self.memory.get(key) is not None or (on_disk and self.disk.has(key))
+
+    async def _believed(self, source: Source) -> Sighting | None:
+        """What was seen at the address, if that needs no asking."""
         sighting = self._sightings.get(source)
-        if sighting and not ask and self._sightings.believable(source, sighting):
-            return sighting, None
-        with steps.measure("fetch"):
-            return await _shared(self._fetching, source.identity, lambda: self._fetch(source, sighting))
+        if sighting is None:
+            return None
+        stamp = None if source.path is None else await asyncio.to_thread(stamp_of, source)
+        return sighting if self._sightings.believable(source, sighting, stamp) else None
 
-    async def _fetch(self, source: Source, known: Sighting | None) -> tuple[Sighting, bytes | None]:
-        stamp = stamp_of(source)
-        fetched = await self._fetcher.fetch(source, known.validators if known else ())
-        if fetched is None:
-            assert known is not None
-            self._sightings.confirm(source, known)
-            return known, None
-        content = await asyncio.to_thread(content_hash, fetched.data)
-        sighting = Sighting(content, stamp, fetched.validators, time.monotonic())
-        self._sightings.put(source, sighting)
-        return sighting, fetched.data
-
-    async def _prepared(
-        self, source: Source, sighting: Sighting, data: bytes | None, urgency: Urgency, steps: Steps
-    ) -> tuple[PreparedImage, Outcome]:
-        key = Key(sighting.content, self._engine_hash)
-        if image := self.memory.get(key):
+    async def _image(
+        self, source: Source, urgency: Urgency, steps: Steps, *, ask: bool = False
+    ) -> tuple[PreparedImage, Outcome, bool]:
+        """ask: whether the address still has what was seen there. The last value: whether the file came anew."""
+        sighting = None if ask else await self._believed(source)
+        if sighting and (image := self.memory.get(self._key(sighting.content))):
             self._count("memory")
-            return image, "memory"
-        preparation = self._preparing.get(key)
-        if preparation is None:
-            preparation = _Preparation(urgency)
-            preparation.task = asyncio.create_task(self._prepare(key, source, data, preparation, steps))
-            self._preparing[key] = preparation
-            preparation.task.add_done_callback(lambda _: self._preparing.pop(key, None))
-        elif urgency < preparation.urgency:
-            preparation.urgency = urgency
-            if preparation.job:
-                self._encoder.hurry(preparation.job, urgency)
-        image = await asyncio.shield(preparation.task)
-        return image, preparation.outcome
+            return image, "memory", False
+        name = (source.identity, ask)
+        work = self._working.get(name)
+        if work is None:
+            work = _Work(urgency)
+            return await self._join(name, work, self._make(work, source, sighting, steps)), work.outcome, work.fetched
+        work.claim.raise_to(urgency)
+        return await asyncio.shield(work.task), work.outcome, work.fetched
 
-    async def _prepare(
-        self, key: Key, source: Source, data: bytes | None, preparation: _Preparation, steps: Steps
+    async def _join(
+        self, name: tuple[str, bool], work: _Work, make: Coroutine[Any, Any, PreparedImage]
     ) -> PreparedImage:
-        image = await self._from_disk(key, preparation, steps) if self.disk.has(key) else None
-        if image is None:
-            image = await self._encode(key, source, data, preparation, steps)
-        self._count(preparation.outcome)
-        if preparation.urgency < Urgency.PREWARM or not self.disk.enabled:
+        """Starts the work. A caller that gives up does not stop it for the others."""
+        work.task = asyncio.create_task(self._finish(name, work, make))
+        self._working[name] = work
+        work.task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return await asyncio.shield(work.task)
+
+    async def _finish(
+        self, name: tuple[str, bool], work: _Work, make: Coroutine[Any, Any, PreparedImage]
+    ) -> PreparedImage:
+        try:
+            image = await make
+        finally:
+            if self._working.get(name) is work:
+                del self._working[name]
+        self._count(work.outcome)
+        if work.claim.urgency < Urgency.PREWARM or not self.disk.enabled:
             self.memory.put(image)
         return image
 
-    async def _from_disk(self, key: Key, preparation: _Preparation, steps: Steps) -> PreparedImage | None:
+    async def _make(self, work: _Work, source: Source, believed: Sighting | None, steps: Steps) -> PreparedImage:
+        if believed and (image := await self._stored(self._key(believed.content), work, steps)):
+            return image
+        known = self._sightings.get(source)
+        if known and not self._holds(self._key(known.content), on_disk=True):
+            known = None  # an answer that nothing changed would leave us without the file
+        async with self._slots.hold(work.claim):
+            stamp = await asyncio.to_thread(stamp_of, source)
+            with steps.measure("fetch"):
+                fetched = await self._fetcher.fetch(source, known.validators if known else ())
+            if fetched is not None:
+                work.fetched = True
+                content = await asyncio.to_thread(content_hash, fetched.data)
+                self._sightings.put(source, Sighting(content, stamp, fetched.validators, time.monotonic()))
+                return await self._of_file(self._key(content), fetched.data, work, steps)
+        assert known is not None
+        self._sightings.confirm(source, known)
+        if image := await self._stored(self._key(known.content), work, steps):
+            return image
+        self._sightings.forget(source)
+        return await self._make(work, source, None, steps)
+
+    async def _of_file(self, key: Key, data: bytes, work: _Work, steps: Steps) -> PreparedImage:
+        if image := await self._stored(key, work, steps):
+            return image
+        if other := self._encoding.get(key):
+            other.claim.raise_to(work.claim.urgency)
+            work.claim.on_raise(other.claim.raise_to)
+            image = await asyncio.shield(other.task)
+            work.outcome = "memory"
+            return image
+        self._encoding[key] = work
+        try:
+            with steps.measure("decode_image"):
+                pixels, width, height = await asyncio.to_thread(self._pixels, data)
+            del data
+            with steps.measure("encode"):
+                prepared = await self._device.encode(pixels, work.claim)
+        finally:
+            del self._encoding[key]
+        self._store_behind(key, prepared, width, height, work)
+        return PreparedImage(key, prepared, width, height)
+
+    def _pixels(self, data: bytes) -> tuple[NDArray[np.float32], int, int]:
+        """The model's input, and the upright image's width and height. Blocks."""
+        upright = read_image(data, self._limits.image_pixels)
+        return self._engine.pixels(upright.pixels), upright.width, upright.height
+
+    async def _stored(self, key: Key, work: _Work, steps: Steps) -> PreparedImage | None:
+        if image := self.memory.get(key):
+            work.outcome = "memory"
+            return image
+        if not self.disk.has(key):
+            return None
         with steps.measure("read"):
             stored = await asyncio.to_thread(self.disk.read, key)
         if stored is None:
             return None
         try:
             with steps.measure("restore"):
-                prepared = await self._on_device(
-                    self._decoder, lambda: self._engine.restore(stored.embedding), preparation
-                )
+                prepared = await self._device.restore(stored.embedding, work.claim)
         except ValueError as error:
             log.warning("Dropped a stored embedding that the engine does not take: %s", error)
             await asyncio.to_thread(self.disk.drop, key)
             return None
-        preparation.outcome = "disk"
+        work.outcome = "disk"
         return PreparedImage(key, prepared, stored.width, stored.height)
 
-    async def _encode(
-        self, key: Key, source: Source, data: bytes | None, preparation: _Preparation, steps: Steps
-    ) -> PreparedImage:
-        if data is None:
-            with steps.measure("fetch"):
-                fetched = await self._fetcher.fetch(source)
-            assert fetched is not None
-            data = fetched.data
-            key = Key(await asyncio.to_thread(content_hash, data), self._engine_hash)
-        async with self._slots[Urgency.PREWARM if preparation.urgency == Urgency.PREWARM else Urgency.CLICK]:
-            with steps.measure("decode_image"):
-                upright = await asyncio.to_thread(read_image, data, self._limits.image_pixels)
-            del data
-            with steps.measure("encode"):
-                prepared = await self._on_device(
-                    self._encoder, lambda: self._engine.encode(upright.pixels), preparation
-                )
-            width, height = upright.width, upright.height
-        self._store_behind(key, prepared, width, height)
-        return PreparedImage(key, prepared, width, height)
+    def _store_behind(self, key: Key, prepared: Prepared, width: int, height: int, work: _Work) -> None:
+        """Behind a disk that is slower than annotators an image stays in memory alone."""
+        if not self.disk.enabled:
+            return
+        if len(self._behind) >= MOST_BEHIND and work.claim.urgency < Urgency.PREWARM:
+            log.warning("The disk of CACHE_DIR is too slow: an image embedding is kept in memory only")
+            return
 
-    async def _on_device(self, lane: DeviceQueue, run: Callable[[], Prepared], preparation: _Preparation) -> Prepared:
-        def submit() -> Job[Prepared]:
-            preparation.job = lane.submit(run, preparation.urgency)
-            return preparation.job
-
-        return await self.with_room(submit)
-
-    async def with_room(self, submit: Callable[[], Job[T]]) -> T:
-        """The job's result; submitted once more, after dropping what is in memory, if the device has no room."""
-        for attempt in (1, 2):
-            try:
-                return await asyncio.wrap_future(submit().future)
-            except EngineOutOfMemory:
-                log.warning("The device is out of memory (attempt %d)", attempt)
-                self.memory.clear()
-        raise Problem(
-            503,
-            "device",
-            "The device is out of memory even after all cached images were dropped: use a smaller model, or free "
-            "memory that other processes hold on it.",
-            retry_after=10,
-        )
-
-    def _store_behind(self, key: Key, prepared: Prepared, width: int, height: int) -> None:
         async def store() -> None:
             try:
-                job = self._encoder.submit(lambda: self._engine.export(prepared), Urgency.OPENED)
-                embedding = await asyncio.wrap_future(job.future)
+                embedding = await self._device.export(prepared, Claim(Urgency.OPENED))
                 await asyncio.to_thread(self.disk.write, key, StoredImage(embedding, width, height))
             except Exception:
                 log.exception("An image embedding could not be stored")
 
-        if self.disk.enabled:
-            task = asyncio.create_task(store())
-            self._behind.add(task)
-            task.add_done_callback(self._behind.discard)
+        task = asyncio.create_task(store())
+        self._behind.add(task)
+        task.add_done_callback(self._behind.discard)
 
     def _count(self, outcome: Outcome) -> None:
         self.counts[outcome] += 1
@@ -277,17 +288,3 @@ class Embeddings:
     def _count_eviction(self, tier: str) -> None:
         self.counts["evictions"] += 1
         self._metrics.evictions.labels(tier).inc()
-
-
-def _certain(source: Source) -> bool:
-    """Addresses whose remembered content cannot be out of date."""
-    return source.immutable or source.path is not None
-
-
-async def _shared(running: dict[str, asyncio.Task[T]], name: str, start: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Joins the task of this name, or starts it. A caller that gives up does not stop it for the others."""
-    task = running.get(name)
-    if task is None:
-        task = running[name] = asyncio.create_task(start())
-        task.add_done_callback(lambda _: running.pop(name, None))
-    return await asyncio.shield(task)

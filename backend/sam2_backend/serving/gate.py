@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 
 from sam2_backend.problems import Problem
 
@@ -15,15 +15,16 @@ PATIENCE_SECONDS = 30.0
 class ClickGate:
     """count: clicks in progress. Used from the event loop only."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, seconds: float) -> None:
         self.limit = limit
+        self._seconds = seconds
         self.count = 0
         self._none = asyncio.Event()
         self._none.set()
 
-    @contextlib.contextmanager
-    def enter(self) -> Iterator[None]:
-        """Raises Problem (503) where as many as the limit are in progress."""
+    @contextlib.asynccontextmanager
+    async def enter(self) -> AsyncIterator[None]:
+        """Raises Problem: 503 where as many as the limit are in progress, 504 after `seconds` inside."""
         if self.count >= self.limit:
             raise Problem(
                 503,
@@ -34,7 +35,10 @@ class ClickGate:
         self.count += 1
         self._none.clear()
         try:
-            yield
+            async with asyncio.timeout(self._seconds):
+                yield
+        except TimeoutError:
+            raise Problem(504, "predict", f"No mask within {self._seconds:g} s: the backend is overloaded.") from None
         finally:
             self.count -= 1
             if not self.count:

@@ -15,9 +15,9 @@ from typing import Any
 from sam2_backend.images.sources import Source
 from sam2_backend.metrics import Metrics
 from sam2_backend.problems import Problem, ProblemLog
+from sam2_backend.serving.claim import Urgency
 from sam2_backend.serving.embeddings import Embeddings
 from sam2_backend.serving.gate import ClickGate
-from sam2_backend.serving.queue import Urgency
 from sam2_backend.settings import Limits
 
 log = logging.getLogger(__name__)
@@ -29,38 +29,37 @@ MOST_PROJECTS = 200
 
 @dataclass(slots=True)
 class Progress:
-    """Of one project since its queue was last empty."""
+    """Of one project since nothing of it was waiting; done + failed + pending is the total at any moment.
 
-    total: int = 0
+    failed: images, by identity, whose last attempt failed, with the reason. They outlive the queue, and leave when the
+    image is asked for again. done_ever, failed_ever: since the start, for callers that hand over in batches.
+    """
+
+    pending: int = 0
     done: int = 0
-    failed: int = 0
-    begun: float = 0.0
+    failed: OrderedDict[str, str] = field(default_factory=OrderedDict)
+    begun: float = field(default_factory=time.monotonic)
     ended: float = 0.0
-    errors: deque[str] = field(default_factory=lambda: deque(maxlen=10))
-    #: what was done and failed in the queues before this one, which a caller that hands over in batches would miss
-    done_before: int = 0
-    failed_before: int = 0
+    done_ever: int = 0
+    failed_ever: int = 0
 
-    def next(self) -> Progress:
-        """That of the same project for a new queue."""
-        return Progress(
-            begun=time.monotonic(),
-            errors=self.errors,
-            done_before=self.done_before + self.done,
-            failed_before=self.failed_before + self.failed,
-        )
+    @property
+    def total(self) -> int:
+        return self.done + self.pending + len(self.failed)
+
+    def restart(self) -> None:
+        self.done, self.begun, self.ended = 0, time.monotonic(), 0.0
 
     def as_dict(self) -> dict[str, object]:
         """rate: images a second."""
-        elapsed = (self.ended or time.monotonic()) - self.begun if self.begun else 0.0
-        rate = round((self.done + self.failed) / elapsed, 3) if elapsed > 0 else 0.0
+        elapsed = (self.ended or time.monotonic()) - self.begun
         return {
             "total": self.total,
             "done": self.done,
-            "failed": self.failed,
-            "rate": rate,
-            "errors": list(self.errors),
-            "since_start": {"done": self.done_before + self.done, "failed": self.failed_before + self.failed},
+            "failed": len(self.failed),
+            "rate": round(self.done / elapsed, 3) if elapsed > 0 else 0.0,
+            "errors": list(deque(self.failed.values(), maxlen=10)),
+            "since_start": {"done": self.done_ever, "failed": self.failed_ever},
         }
 
 
@@ -68,18 +67,13 @@ class Prewarmer:
     """Used from the event loop only."""
 
     def __init__(
-        self,
-        embeddings: Embeddings,
-        limits: Limits,
-        metrics: Metrics,
-        problems: ProblemLog,
-        gate: ClickGate,
+        self, embeddings: Embeddings, limits: Limits, metrics: Metrics, problems: ProblemLog, gate: ClickGate
     ) -> None:
-        self._gate = gate
         self._embeddings = embeddings
         self._limits = limits
         self._metrics = metrics
         self._problems = problems
+        self._gate = gate
         self._waiting: OrderedDict[str, tuple[str, Source]] = OrderedDict()
         self._progress: OrderedDict[str, Progress] = OrderedDict()
         self._opened: dict[str, asyncio.Task[None]] = {}
@@ -110,18 +104,18 @@ class Prewarmer:
                 self._start(source.identity, self._keep_opened(source))
 
     async def add(self, project: str, sources: Iterable[Source]) -> tuple[int, int]:
-        """Queues images; how many are new, and how many were ready or waiting already."""
-        progress = self._progress.setdefault(project, Progress())
-        self._progress.move_to_end(project)
-        while len(self._progress) > MOST_PROJECTS:
-            self._progress.popitem(last=False)
-        if progress.done + progress.failed >= progress.total:
-            progress = self._progress[project] = progress.next()
+        """Queues images; how many are new, and how many were ready or waiting already.
+
+        Raises Problem (503) at the limit of waiting images; those before it stay queued.
+        """
+        progress = self._of(project)
         accepted = already = 0
         for number, source in enumerate(sources):
             if number % BREATH == BREATH - 1:
                 await asyncio.sleep(0)
-            if source.identity in self._waiting or self._embeddings.known(source):
+            known = await self._embeddings.known(source)
+            if known or source.identity in self._waiting:
+                progress.failed.pop(source.identity, None)
                 already += 1
             elif len(self._waiting) >= self._limits.prewarm_tasks:
                 raise Problem(
@@ -131,14 +125,27 @@ class Prewarmer:
                     retry_after=60,
                 )
             else:
+                if not progress.pending:
+                    progress.restart()
+                progress.failed.pop(source.identity, None)
+                progress.pending += 1
                 self._waiting[source.identity] = (project, source)
+                self._wake.set()
                 accepted += 1
-        progress.total += accepted
-        self._wake.set()
         return accepted, already
 
     def progress(self, project: str) -> dict[str, object]:
-        return self._progress.get(project, Progress()).as_dict()
+        known = self._progress.get(project)
+        return (known or Progress()).as_dict()
+
+    def _of(self, project: str) -> Progress:
+        progress = self._progress.setdefault(project, Progress())
+        self._progress.move_to_end(project)
+        for idle in [name for name, known in self._progress.items() if not known.pending and name != project]:
+            if len(self._progress) <= MOST_PROJECTS:
+                break
+            del self._progress[idle]
+        return progress
 
     def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -172,19 +179,26 @@ class Prewarmer:
                 if not self._waiting:
                     continue
                 _, (project, source) = self._waiting.popitem(last=False)
-            progress = self._progress.setdefault(project, Progress(begun=time.monotonic()))
-            try:
-                made = await self._embeddings.keep(source, Urgency.PREWARM)
-                progress.done += 1
-                self._metrics.prewarmed.labels("encoded" if made else "known").inc()
-            except Problem as problem:
-                progress.failed += 1
-                progress.errors.append(problem.message)
-                self._metrics.prewarmed.labels("failed").inc()
-                self._problems.report(problem)
-            except Exception as error:
-                progress.failed += 1
-                progress.errors.append(f"{type(error).__name__}: see the backend's log")
-                log.exception("An image could not be prewarmed")
-            if progress.done + progress.failed >= progress.total:
-                progress.ended = time.monotonic()
+            await self._keep_waiting(self._of(project), source)
+
+    async def _keep_waiting(self, progress: Progress, source: Source) -> None:
+        failure = ""
+        try:
+            made = await self._embeddings.keep(source, Urgency.PREWARM)
+            self._metrics.prewarmed.labels("encoded" if made else "known").inc()
+        except Problem as problem:
+            failure = problem.message
+            self._problems.report(problem)
+        except Exception as error:
+            failure = f"{type(error).__name__}: see the backend's log"
+            log.exception("An image could not be prewarmed")
+        progress.pending -= 1
+        if failure:
+            self._metrics.prewarmed.labels("failed").inc()
+            progress.failed[source.identity] = failure
+            progress.failed_ever += 1
+        else:
+            progress.done += 1
+            progress.done_ever += 1
+        if not progress.pending:
+            progress.ended = time.monotonic()

@@ -40,10 +40,13 @@ class DiscEngine:
     def info(self) -> EngineInfo:
         return self._info
 
-    def encode(self, image: NDArray[np.uint8]) -> DiscState:
+    def pixels(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return image.astype(np.float32)
+
+    def encode_pixels(self, image: NDArray[np.float32]) -> DiscState:
         """Two colours are too much for the device, one of them only the first time."""
         time.sleep(self._encode_seconds)
-        colour = tuple(image[0, 0])
+        colour = tuple(int(value) for value in image[0, 0])
         if colour == ALWAYS_TOO_MUCH or (colour == ONCE_TOO_MUCH and not self._failed):
             self._failed = True
             raise EngineOutOfMemory

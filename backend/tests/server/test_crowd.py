@@ -15,8 +15,9 @@ from demo_training.drawings import EASY, draw, targets
 from image_host import ImageHost, picture
 from PIL import Image
 from running import SPLIT_CONFIG, Running, brush_mask, iou, point, predict_body
+from sam2_backend.serving.claim import Claim, Urgency
+from sam2_backend.serving.device import DeviceThread
 from sam2_backend.serving.gate import ClickGate
-from sam2_backend.serving.queue import DeviceQueue, Urgency
 
 ANNOTATORS = 8
 CLICKS = 12
@@ -87,10 +88,10 @@ def test_a_click_overtakes_prewarming(start_server: StartServer, image_host: Ima
 
 def test_prewarming_waits_for_a_moment_without_clicks() -> None:
     async def run() -> None:
-        gate = ClickGate(2)
-        with gate.enter():
+        gate = ClickGate(2, 60)
+        async with gate.enter():
             waiting = asyncio.create_task(gate.pause())
-            with gate.enter():
+            async with gate.enter():
                 await asyncio.sleep(0.05)
             assert not waiting.done()
         await asyncio.wait_for(waiting, 5)
@@ -99,11 +100,11 @@ def test_prewarming_waits_for_a_moment_without_clicks() -> None:
 
 
 def test_an_encode_gives_way_on_the_cpu() -> None:
-    queue = DeviceQueue("encode", niceness=7)
-    niceness = queue.submit(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id()), Urgency.CLICK)
+    thread = DeviceThread("encode", niceness=7)
+    niceness = thread.submit(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id()), Claim(Urgency.CLICK))
     own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-    assert niceness.future.result(5) == own + 7
-    queue.close()
+    assert niceness.result(5) == own + 7
+    thread.close()
 
 
 def test_the_batch_action_is_answered_at_once(start_server: StartServer, image_host: ImageHost) -> None:

@@ -63,7 +63,8 @@ class _Page:
         serving = await self._backend.ready()
         data = await read(request, self._backend.settings.limits.image_bytes, ": raise MAX_IMAGE_BYTES of the backend")
         steps = Steps()
-        image = await serving.embeddings.put(data, steps)
+        async with serving.gate.enter():
+            image = await serving.embeddings.put(data, steps)
         return JsonResponse(
             {
                 "image": image.key.content,
@@ -78,11 +79,12 @@ class _Page:
         serving = await self._backend.ready()
         body = await read_json(request, self._backend.settings.limits.body_bytes)
         steps = Steps()
-        image = await serving.embeddings.of_content(str(body.get("image", "")), steps)
         drawn = drawn_objects(body.get("result"))[0]
-        logits, score = await serving.predictor.mask("ui", image, drawn.prompt(), drawn.strokes, steps)
-        with steps.measure("render"):
-            png = await asyncio.to_thread(_png, Mask(logits, image.width, image.height))
+        async with serving.gate.enter():
+            image = await serving.embeddings.of_content(str(body.get("image", "")), steps)
+            logits, score = await serving.predictor.mask("ui", image, drawn.prompt(), drawn.strokes, steps)
+            with steps.measure("render"):
+                png = await asyncio.to_thread(_png, Mask(logits, image.width, image.height))
         timing = ", ".join(f"{step};dur={value}" for step, value in steps.milliseconds().items())
         return Response(png, media_type="image/png", headers={"X-Score": f"{score:.4f}", "Server-Timing": timing})
 

@@ -26,7 +26,7 @@ class Sighting:
 
 
 def stamp_of(source: Source) -> tuple[int, int, int] | None:
-    """None for what is not a mounted file, or not one any more."""
+    """None for what is not a mounted file, or not one any more. Blocks on its file system."""
     if source.path is None:
         return None
     try:
@@ -46,9 +46,10 @@ class Sightings:
     def get(self, source: Source) -> Sighting | None:
         return self._sightings.get(source.identity)
 
-    def believable(self, source: Source, sighting: Sighting) -> bool:
+    def believable(self, source: Source, sighting: Sighting, stamp: tuple[int, int, int] | None) -> bool:
+        """stamp: the mounted file's of now (`stamp_of`)."""
         if source.path is not None:
-            return sighting.stamp is not None and sighting.stamp == stamp_of(source)
+            return sighting.stamp is not None and sighting.stamp == stamp
         return source.immutable or time.monotonic() - sighting.seen < FRESH_SECONDS
 
     def put(self, source: Source, sighting: Sighting) -> None:
