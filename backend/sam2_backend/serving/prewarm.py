@@ -31,8 +31,7 @@ MOST_PROJECTS = 200
 class Progress:
     """Of one project since nothing of it was waiting; done + failed + pending is the total at any moment.
 
-    failed: images, by identity, whose last attempt failed, with the reason. They outlive the queue, and leave when the
-    image is asked for again. done_ever, failed_ever: since the start, for callers that hand over in batches.
+    failed: images, by identity, with the reason. done_ever, failed_ever: since the start.
     """
 
     pending: int = 0
@@ -49,6 +48,7 @@ class Progress:
 
     def restart(self) -> None:
         self.done, self.begun, self.ended = 0, time.monotonic(), 0.0
+        self.failed.clear()
 
     def as_dict(self) -> dict[str, object]:
         """rate: images a second."""

@@ -297,7 +297,8 @@ def test_failures_are_told_after_the_queue_was_empty() -> None:
         bench.prewarm(range(16, 18))
         bench.finish()
         progress = bench.prewarmer.progress("1")
-        assert (progress["done"], progress["failed"], progress["total"]) == (2, 1, 3)
+        assert (progress["done"], progress["failed"], progress["total"]) == (2, 0, 2)
+        assert progress["since_start"] == {"done": 4, "failed": 1}
 
     with_bench(test)
 
