@@ -18,8 +18,8 @@ from sam2_backend.logs import configure, fields
 from sam2_backend.model.loading import ModelRefused, model_files
 from sam2_backend.settings import Settings, SettingsError, from_environment
 
-REFUSED = 2
-# How long a refused model's reason can be read at /health before the process ends.
+REFUSED, FAILED = 2, 1
+# How long the reason can be read at /health before the process ends, and the container is started again.
 TELL_SECONDS = 5
 log = logging.getLogger("sam2_backend")
 
@@ -66,21 +66,20 @@ async def _serve(settings: Settings) -> int:
         )
     )
 
-    async def refuse_when_model_is_refused() -> None:
-        await backend.settled()
-        if isinstance(backend.fatal, ModelRefused):
-            await asyncio.sleep(TELL_SECONDS)
-            server.should_exit = True
+    async def end_when_nothing_is_served() -> None:
+        await backend.ended.wait()
+        await asyncio.sleep(TELL_SECONDS)
+        server.should_exit = True
 
     auth = bool(settings.basic_auth_user)
     log.info("starting", extra=fields(port=settings.port, device=settings.device, basic_auth=auth))
-    watcher = asyncio.create_task(refuse_when_model_is_refused())
+    watcher = asyncio.create_task(end_when_nothing_is_served())
     await server.serve()
     watcher.cancel()
     if isinstance(backend.fatal, ModelRefused):
         sys.stderr.write(f"sam2-backend does not start: {backend.fatal}\n")
         return REFUSED
-    return 0 if server.started else 1
+    return 0 if server.started and not backend.ended.is_set() else FAILED
 
 
 if __name__ == "__main__":

@@ -57,6 +57,8 @@ class Backend:
         self.reason = ""
         self.serving: Serving | None = None
         self.fatal: Exception | None = None
+        # Set once nothing can be served any more: the process is to end.
+        self.ended = asyncio.Event()
         self._settled = asyncio.Event()
         self._resources = contextlib.AsyncExitStack()
 
@@ -76,24 +78,20 @@ class Backend:
         await self._resources.aclose()
         log.info("stopped")
 
-    async def settled(self) -> None:
-        """Until the model is loaded or could not be."""
-        await self._settled.wait()
-
     async def ready(self) -> Serving:
         """Waits for a loading model as long as an annotator may be kept waiting. Raises Problem (503)."""
         if not self._settled.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._settled.wait(), self.settings.limits.loading_seconds)
+        if self.state == "failed":
+            raise Problem(503, "model", f"The SAM2 model is not served: {self.reason}")
         if self.serving:
             return self.serving
-        if self.state == "failed":
-            raise Problem(503, "model", f"The SAM2 model could not be loaded: {self.reason}", retry_after=60)
         raise Problem(503, "model", "The SAM2 model is still loading: try again in a moment.", retry_after=5)
 
     def health(self) -> tuple[int, dict[str, Any]]:
         """HTTP status and body."""
-        if self.serving:
+        if self.serving and self.state == "ready":
             info = self.serving.model.engine.info
             return 200, {
                 "status": "UP",
@@ -153,11 +151,18 @@ class Backend:
             self.problems.remember("model", self.reason)
             unexpected = None if isinstance(error, ModelRefused) else error
             log.error("The model could not be loaded", exc_info=unexpected, extra=fields(reason=self.reason))
+            self.ended.set()
         finally:
             self._settled.set()
 
+    def _lose(self, reason: str) -> None:
+        """The device is lost: nothing is served any more, and the process ends so that another may begin."""
+        self.state, self.reason = "failed", reason
+        self.problems.remember("device", reason)
+        self.ended.set()
+
     async def _serve(self, model: LoadedModel) -> Serving:
-        device = Device(model.engine, overlaps=model.overlaps)
+        device = Device(model.engine, overlaps=model.overlaps, lost=self._lose)
         embeddings = Embeddings(model.engine, device, self.settings, self._fetcher, self.metrics)
         await asyncio.to_thread(embeddings.disk.open)
         gate = ClickGate(self.settings.limits.interactive, self.settings.limits.predict_seconds)

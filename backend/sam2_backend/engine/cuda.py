@@ -24,7 +24,7 @@ from sam2_backend.engine.decoder import ImageProjections, MaskDecoder, MaskPromp
 from sam2_backend.engine.encoder import ImageEncoder
 from sam2_backend.engine.errors import DeviceUnavailable, SelfCheckFailed
 from sam2_backend.engine.fingerprints import file_sha256, fingerprint
-from sam2_backend.engine.interface import EngineInfo, EngineOutOfMemory, HostEmbedding, Prepared
+from sam2_backend.engine.interface import EngineInfo, EngineLost, EngineOutOfMemory, HostEmbedding, Prepared
 from sam2_backend.engine.reference import ReferenceEngine
 from sam2_backend.engine.selfcheck import check, compute_golden
 from sam2_backend.engine.token_engine import TokenEngine, check_embedding
@@ -152,13 +152,20 @@ class _Replayed:
 
 @contextmanager
 def _memory(device: torch.device) -> Iterator[None]:
-    """Turns the device's out-of-memory error into the engine's, after giving back what PyTorch keeps unused."""
+    """Turns the device's errors into the engine's; before out of memory, gives back what PyTorch keeps unused.
+
+    Any other CUDA error is sticky: each call of this process fails from then on.
+    """
     try:
         yield
     except torch.cuda.OutOfMemoryError as error:
         torch.cuda.empty_cache()
         free, total = (size / 1e9 for size in torch.cuda.mem_get_info(device))
         raise EngineOutOfMemory(f"{device} has {free:.1f} of {total:.1f} GB free: {error}") from error
+    except RuntimeError as error:
+        if "CUDA error" in str(error):
+            raise EngineLost(f"{device}: {str(error).splitlines()[0]}") from error
+        raise
 
 
 def load_cuda(config: Path, checkpoint: Path, *, device: str, precision: str) -> TorchEngine:

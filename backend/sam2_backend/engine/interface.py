@@ -112,5 +112,9 @@ class Engine(Protocol):
         ...
 
 
+class EngineLost(RuntimeError):
+    """The device computes no more, whatever is asked of it; only a new process may find it well again."""
+
+
 class EngineOutOfMemory(RuntimeError):
     """The device ran out of memory; the caller may evict prepared embeddings and try once more."""

@@ -19,7 +19,15 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sam2_backend.engine.interface import Decoded, Engine, EngineOutOfMemory, HostEmbedding, Prepared, Prompt
+from sam2_backend.engine.interface import (
+    Decoded,
+    Engine,
+    EngineLost,
+    EngineOutOfMemory,
+    HostEmbedding,
+    Prepared,
+    Prompt,
+)
 from sam2_backend.problems import Problem
 from sam2_backend.serving.claim import Claim
 
@@ -32,15 +40,17 @@ ENCODE_NICENESS = 10
 class Device:
     """Everything that is asked of the engine goes through here. Used from the event loop only.
 
-    overlaps: the engine can decode in one thread while another one encodes.
-    make_room: lets go of the prepared images in the device's memory.
+    overlaps: the engine can decode in one thread while another one encodes. lost: told once, with the reason, when the
+    device computes no more. make_room: lets go of the prepared images in the device's memory.
     """
 
-    def __init__(self, engine: Engine, *, overlaps: bool) -> None:
+    def __init__(self, engine: Engine, *, overlaps: bool, lost: Callable[[str], None]) -> None:
         shared = None if overlaps else threading.Lock()
         self._engine = engine
         self._encoder = DeviceThread("encode", shared, niceness=ENCODE_NICENESS)
         self._decoder = DeviceThread("decode", shared)
+        self._lost = lost
+        self._reason = ""
         self.make_room: Callable[[], None] = lambda: None
 
     @property
@@ -71,11 +81,17 @@ class Device:
     async def _run(self, thread: DeviceThread, work: Callable[[], T], claim: Claim) -> T:
         """Done once more, after making room, if the device has none."""
         for attempt in (1, 2):
+            if self._reason:
+                break
             try:
                 return await asyncio.wrap_future(thread.submit(work, claim))
             except EngineOutOfMemory:
                 log.warning("The device is out of memory (attempt %d)", attempt)
                 self.make_room()
+            except EngineLost as error:
+                self._lose(error)
+        if self._reason:
+            raise Problem(503, "device", f"The device computes no more, the backend restarts: {self._reason}")
         raise Problem(
             503,
             "device",
@@ -83,6 +99,12 @@ class Device:
             "memory that other processes hold on it.",
             retry_after=10,
         )
+
+    def _lose(self, error: EngineLost) -> None:
+        if not self._reason:
+            self._reason = " ".join(str(error).split()) or type(error).__name__
+            log.error("The device computes no more: %s", self._reason)
+            self._lost(self._reason)
 
 
 def _best(decoded: Decoded) -> tuple[NDArray[np.float32], float]:

@@ -47,4 +47,5 @@ class ClickGate:
     async def pause(self) -> None:
         """Until there are none, but not longer than an image may wait."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._none.wait(), PATIENCE_SECONDS)
+            async with asyncio.timeout(PATIENCE_SECONDS):  # wait_for may swallow a cancellation
+                await self._none.wait()

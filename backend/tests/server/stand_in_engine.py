@@ -15,13 +15,14 @@ from sam2_backend.engine.interface import (
     POSITIVE,
     Decoded,
     EngineInfo,
+    EngineLost,
     EngineOutOfMemory,
     HostEmbedding,
     Prompt,
 )
 
 GRID = 64
-ONCE_TOO_MUCH, ALWAYS_TOO_MUCH = (255, 0, 1), (255, 0, 2)
+ONCE_TOO_MUCH, ALWAYS_TOO_MUCH, FATAL = (255, 0, 1), (255, 0, 2), (255, 0, 3)
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class DiscEngine:
         """Two colours are too much for the device, one of them only the first time."""
         time.sleep(self._encode_seconds)
         colour = tuple(int(value) for value in image[0, 0])
+        if colour == FATAL:
+            raise EngineLost("CUDA error: an illegal memory access was encountered")
         if colour == ALWAYS_TOO_MUCH or (colour == ONCE_TOO_MUCH and not self._failed):
             self._failed = True
             raise EngineOutOfMemory

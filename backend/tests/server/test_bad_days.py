@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from image_host import ImageHost, picture
 from running import SPLIT_CONFIG, Running, labelled_point, labels_config, point, predict_body
-from stand_in_engine import ALWAYS_TOO_MUCH, ONCE_TOO_MUCH
+from stand_in_engine import ALWAYS_TOO_MUCH, FATAL, ONCE_TOO_MUCH
 
 StartServer = Callable[..., Running]
 
@@ -251,3 +251,17 @@ def test_a_token_exchange_that_answers_no_json_is_named(start_server: StartServe
 def test_an_id_that_is_none_is_no_server_error(strict: Running, image_host: ImageHost, identifier: object) -> None:
     body = predict_body([{"id": identifier, "data": {"image": f"{image_host.url}/a.png"}}], point(50, 50), SPLIT_CONFIG)
     assert strict.post("/predict", body).status_code == 200
+
+
+def test_a_device_that_is_lost_says_so_and_ends_the_process(start_server: StartServer, image_host: ImageHost) -> None:
+    """A balancer goes elsewhere, and the container is started again."""
+    server = start_server()
+    image_host.files["/fatal.png"] = picture(FATAL)
+    answer = server.click(f"{image_host.url}/fatal.png", *point(50, 50))
+    assert answer.status_code == 503
+    assert "computes no more" in answer.reason
+    health = server.get("/health")
+    assert health.status_code == 503
+    assert "illegal memory access" in health.reason
+    assert server.click(f"{image_host.url}/a.png", *point(50, 50)).status_code == 503
+    assert server.process.wait(60) == 1

@@ -104,7 +104,7 @@ class Bench:
         self.engine, self.addresses = HeldEngine(), Addresses()
         chosen = from_environment({"CACHE_DIR": self._folder.name, "MAX_PREWARM_TASKS": str(LIMIT)})
         metrics = Metrics()
-        self.device = Device(self.engine, overlaps=True)
+        self.device = Device(self.engine, overlaps=True, lost=print)
         self.embeddings = Embeddings(self.engine, self.device, chosen, self.addresses, metrics)  # type: ignore[arg-type]
         self.embeddings.disk.open()
         self.gate = ClickGate(32, 60)

@@ -66,7 +66,8 @@ class DiskTier:
             for _, path, size in sorted(found):
                 self._sizes[path] = size
                 self.bytes += size
-            self._make_room()
+            superfluous = self._over_the_limit()
+        self._evict(superfluous)
 
     @property
     def enabled(self) -> bool:
@@ -125,15 +126,23 @@ class DiskTier:
         with self._lock:
             self.bytes += len(data) - self._sizes.pop(path, 0)
             self._sizes[path] = len(data)
-            self._make_room()
+            superfluous = self._over_the_limit()
+        self._evict(superfluous)
 
     def _path(self, key: Key) -> Path:
         return self._folder / key.engine / key.content[:2] / f"{key.content}{SUFFIX}"
 
-    def _make_room(self) -> None:
+    def _over_the_limit(self) -> list[Path]:
+        """What has to go, least recently used first; with the lock held, so that nothing slow may happen here."""
+        found = []
         while self.bytes > self._limit and self._sizes:
             path, size = self._sizes.popitem(last=False)
             self.bytes -= size
+            found.append(path)
+        return found
+
+    def _evict(self, paths: list[Path]) -> None:
+        for path in paths:
             with contextlib.suppress(OSError):
                 path.unlink()
             self._evicted()
