@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import socket
@@ -12,78 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from samstudio.preflight import plan, probe
+from samstudio.preflight import probe, rows
 
-UNREACHABLE = "Name or service not known"
-FACTS: dict[str, Any] = {
-    "uid": 0,
-    "os": {"id": "debian", "like": "", "version": "12", "codename": "bookworm", "name": "Debian GNU/Linux 12"},
-    "arch": "x86_64",
-    "python": "3.11.2",
-    "memory_bytes": 16 * 2**30,
-    "own_images": [],
-    "free_bytes": {"/var/lib/samstudio": 100 * 2**30},
-    "engine": {"installed": False, "version": "", "error": "no docker command"},
-    "own_containers": [],
-    "network_subnet": "",
-    "routes": ["192.0.2.0/24 eth0"],
-    "ports": {"8080": ""},
-    "unreachable": {"docker_repository": "", "docker_hub": "", "pytorch_index": "", "checkpoint": ""},
-    "files": {},
-    "pip": {"index_url": "", "extra_index_url": [], "local_index_url": [], "find_links": [], "wheel_folders": [],
-            "trusted_host": [], "no_index": False},
-    "debian_mirror": {"main": "http://mirror.example.com/debian", "security": ""},
-    "ca_certificates": [],
-    "proxies": {},
-    "images_problem": "",
-}  # fmt: skip
-SETTINGS: dict[str, Any] = {
-    "bundle": {},
-    "project_digest": "0123456789ab",
-    "database": "sqlite",
-    "model_asked": "auto",
-    "label_studio": True,
-    "backend": True,
-    "ports": {
-        "8080": {
-            "listen": "127.0.0.1",
-            "who": "Label Studio",
-            "instead": "deploy with -e label_studio_port=8081",
-        }
-    },
-    "subnet": "172.30.9.0/24",
-    "images": "",
-    "docker_engine_source": "auto",
-    "torch_index_url": "",
-    "torch_index": "https://download.example.com",
-    "gpu": {
-        "device": "cpu",
-        "torch": "2.13.0",
-        "index": "cpu",
-        "found": "no usable NVIDIA GPU",
-        "reason": "no NVIDIA hardware",
-        "fix": "",
-        "workers": [],
-        "rows": [],
-    },
-    "model": "tiny",
-    "checkpoint_file": "",
-    "checkpoint_path": "/var/lib/samstudio/models/sam2.1_hiera_tiny.pt",
-    "checkpoint_bytes": 156_008_466,
-    "checkpoint_url": "https://weights.example.com/sam2.1_hiera_tiny.pt",
-    "demo_fallback": False,
-}
-GPU: dict[str, Any] = {
-    "device": "cuda", "torch": "2.13.0", "index": "cu126", "found": "T4, A40", "reason": "driver 535", "fix": "",
-    "rows": [],
-    "workers": [{"device": "GPU-1", "name": "T4", "memory_mib": 15360, "model_size": "large"},
-                {"device": "GPU-2", "name": "A40", "memory_mib": 46068, "model_size": "large"}],
-}  # fmt: skip
-OFFLINE = {"unreachable": dict.fromkeys(FACTS["unreachable"], UNREACHABLE)}
-
-
-def decide(facts: dict[str, Any] | None = None, settings: dict[str, Any] | None = None) -> dict[str, Any]:
-    return plan.decide({**copy.deepcopy(FACTS), **(facts or {})}, {**SETTINGS, **(settings or {})})
+from .preflight_host import FACTS, GPU, OFFLINE, SETTINGS, UNREACHABLE, decide, engine
 
 
 def test_connected_host_takes_the_normal_route() -> None:
@@ -91,6 +21,7 @@ def test_connected_host_takes_the_normal_route() -> None:
     assert decided["problems"] == []
     assert decided["choices"] == {
         "docker_engine": "docker_repository",
+        "docker_engine_source": "docker_repository",
         "base_image": "registry",
         "device": "cpu",
         "gpu": "",
@@ -118,7 +49,10 @@ def test_strict_network_takes_what_is_there() -> None:
     assert decided["problems"] == []
     assert decided["choices"] == {
         "docker_engine": "distribution",
+        "docker_engine_source": "distribution",
         "base_image": "mirror",
+        "base_mirror": "http://mirror.example.com/debian",
+        "base_security_mirror": "",
         "device": "cpu",
         "gpu": "",
         "torch_version": "2.13.0",
@@ -131,11 +65,11 @@ def test_strict_network_takes_what_is_there() -> None:
     ("facts", "settings", "choice"),
     [
         pytest.param(
-            {"engine": {"installed": True, "version": "20.10.24+dfsg1", "error": ""}}, {},
+            engine(installed=True, version="20.10.24+dfsg1"), {},
             ("docker_engine", "existing"), id="a working engine is left alone",
         ),
         pytest.param(
-            {"engine": {"installed": True, "version": "", "error": "Cannot connect to the Docker daemon"}}, {},
+            engine(installed=True, error="Cannot connect to the Docker daemon"), {},
             ("docker_engine", "start"), id="a stopped engine is started",
         ),
         pytest.param(
@@ -183,7 +117,7 @@ def test_choice(facts: dict[str, Any], settings: dict[str, Any], choice: tuple[s
             ["Fedora 43", "Docker engine yourself"], id="unsupported system without an engine",
         ),
         pytest.param(
-            {"engine": {"installed": True, "version": "19.03.5", "error": ""}}, {}, ["19.03.5", "20.10"],
+            engine(installed=True, version="19.03.5"), {}, ["19.03.5", "20.10"],
             id="old engine",
         ),
         pytest.param(
@@ -260,6 +194,7 @@ def test_from_a_bundle_nothing_is_asked_of_the_network() -> None:
     assert decided["problems"] == []
     assert decided["choices"] == {
         "docker_engine": "distribution",
+        "docker_engine_source": "distribution",
         "base_image": "mirror",
         "device": "cpu",
         "gpu": "",
@@ -324,7 +259,7 @@ def test_a_deployed_host_outlives_its_mirrors() -> None:
 
 def test_table_shows_each_row_and_what_to_change() -> None:
     decided = decide({"free_bytes": {"/data": 2**30}})
-    lines = plan.table(decided)
+    lines = rows.table(decided)
     assert lines[0].split()[0] == "what"
     assert any(line.startswith("  >> Free some space") for line in lines)
     assert len(lines) == len(decided["rows"]) + 3
@@ -348,7 +283,8 @@ def test_probe_sees_this_machine(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         settings = {
             "ports": {str(port): "127.0.0.1"}, "subnet": "172.30.9.0/24", "network": "no-such-network",
-            "containers": [], "data_dir": str(tmp_path / "not" / "there"), "config_dir": str(tmp_path),
+            "containers": [], "all_containers": [], "config_dir": str(tmp_path),
+            "data_dir": str(tmp_path / "not" / "there"),
             "images": str(tmp_path / "missing"),
             "files": [__file__],
         }  # fmt: skip
@@ -369,3 +305,26 @@ def test_a_stopped_engine_does_not_hide_the_deployment(tmp_path: Path) -> None:
     assert probe.deployed_subnet(str(tmp_path)) == ""
     (tmp_path / "deployment.yml").write_text("network:\n  name: samstudio\n  subnet: 172.30.9.0/24\n")
     assert probe.deployed_subnet(str(tmp_path)) == "172.30.9.0/24"
+
+
+def test_no_password_is_shown() -> None:
+    index = "https://lab:s3cret@index.example.com/simple"
+    pip = {**FACTS["pip"], "index_url": index, "extra_index_url": ["https://s3cret@other.example.com/simple"]}
+    refused = {**FACTS["unreachable"], "pip_index": "HTTP 500"}
+    proxies = {"http_proxy": "http://me:s3cret@proxy.example.com:3128"}
+    decided = decide({"pip": pip, "unreachable": refused, "proxies": proxies})
+    shown = "\n".join([*rows.table(decided), *decided["problems"], json.dumps(decided["rows"])])
+    assert "https://lab:…@index.example.com/simple, https://…@other.example.com" in decided["problems"][0]
+    assert "s3cret" not in shown
+
+
+def test_an_index_with_a_password_stays_out_of_images() -> None:
+    problems = decide({}, {"torch_index_url": "https://lab:s3cret@torch.example.com/cpu"})["problems"]
+    assert len(problems) == 1
+    assert "/etc/pip.conf" in problems[0]
+    assert "s3cret" not in problems[0]
+
+
+def test_a_registry_of_the_labs_own_is_named() -> None:
+    decided = decide({}, {"registry": "harbor.example.com"})
+    assert "harbor.example.com answers" in {row["found"] for row in decided["rows"]}

@@ -12,7 +12,7 @@ sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[3] / 
 from ansible.errors import AnsibleFilterError  # noqa: E402
 from sam2_backend.model import checkpoints  # noqa: E402
 from samstudio import trees  # noqa: E402
-from samstudio.preflight import plan  # noqa: E402
+from samstudio.preflight import backend, plan, rows  # noqa: E402
 
 
 def nth_address(subnet: str, number: int) -> str:
@@ -46,6 +46,7 @@ class FilterModule:
             "tree_digest": tree_digest,
             "project_digest": project_digest,
             "preflight_plan": plan.decide,
-            "preflight_table": plan.table,
+            "preflight_table": rows.table,
+            "preflight_model": backend.wanted_model,
             "sam2_checkpoint": checkpoint,
         }

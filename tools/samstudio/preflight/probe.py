@@ -8,6 +8,7 @@ file. Settings arrive as JSON in the environment variable PREFLIGHT_SETTINGS:
     subnet: str             the private network's subnet
     network: str            the private network's name
     containers: [str]       our own containers (a port or subnet that they hold is ours)
+    all_containers: [str]   those and others that a deploy may run on a host
     config_dir: str         where deployment.yml is, if there was a deploy
     data_dir: str           where data will live (disk space is measured there and where the engine keeps images)
     images: str             the user's image folder, or ""
@@ -26,8 +27,13 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 DOCKER_ROOT = "/var/lib/docker"
+ENGINE_INFO = "{{.ServerVersion}}|{{.DockerRootDir}}|{{.LiveRestoreEnabled}}|{{.OperatingSystem}}"
+ENGINE_PACKAGES = (
+    "containerd", "containerd.io", "docker-ce", "docker-ce-cli", "docker.io", "podman-docker", "runc",
+)  # fmt: skip
 SERVICE_UID = 10001
 
 
@@ -82,16 +88,49 @@ def init_system() -> str:
     return "unknown"
 
 
-def engine() -> dict[str, object]:
-    """The Docker engine: its version and root folder, or why it does not answer."""
-    if not shutil.which("docker"):
-        return {"installed": shutil.which("dockerd") is not None, "version": "", "error": "no docker command"}
-    done = run("docker", "info", "--format", "{{.ServerVersion}}|{{.DockerRootDir}}|{{.Driver}}")
+def engine() -> dict[str, Any]:
+    """The Docker engine: its version and root folder, or why it does not answer; and what stands beside or in its way.
+
+    kind: snap or desktop, engines of a kind that cannot serve here, else empty.
+    """
+    found: dict[str, Any] = {
+        "installed": shutil.which("dockerd") is not None,
+        "version": "",
+        "kind": "",
+        "live_restore": False,
+        "packages": installed_packages(*ENGINE_PACKAGES),
+        "rootless": sorted(str(path) for path in Path("/run/user").glob("*/docker.sock")),
+        "kubelet": shutil.which("kubelet") is not None,
+    }
+    command = shutil.which("docker")
+    if not command:
+        return {**found, "error": "no docker command"}
+    if "snap" in Path(command).parts or "snap" in Path(command).resolve().parts:
+        found["kind"] = "snap"
+    done = run(command, "info", "--format", ENGINE_INFO)
     if done is None or done.returncode:
-        error = "docker info timed out" if done is None else done.stderr.strip().splitlines()[-1]
-        return {"installed": shutil.which("dockerd") is not None, "version": "", "error": error}
-    version, root, driver = done.stdout.strip().split("|")
-    return {"installed": True, "version": version, "root": root, "driver": driver, "error": ""}
+        error = (
+            "docker info timed out" if done is None else (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        )
+        return {**found, "error": error}
+    version, root, live_restore, system = done.stdout.strip().split("|")
+    if system == "Docker Desktop":
+        found["kind"] = "desktop"
+    return {**found, "installed": True, "version": version, "root": root, "live_restore": live_restore == "true",
+            "error": ""}  # fmt: skip
+
+
+def installed_packages(*names: str) -> list[str]:
+    done = run("dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Status}\n", *names)
+    lines = done.stdout.splitlines() if done else []
+    return sorted({line.partition(" ")[0] for line in lines if line.endswith(" installed")})
+
+
+def daemon_options() -> dict[str, Any]:
+    with contextlib.suppress(OSError, ValueError):
+        options: dict[str, Any] = json.loads(Path("/etc/docker/daemon.json").read_text())
+        return options
+    return {}
 
 
 def running_containers() -> list[str]:
@@ -174,7 +213,8 @@ def main() -> None:
     settings = json.loads(os.environ["PREFLIGHT_SETTINGS"])
     docker = engine()
     remembered = deployed_subnet(settings["config_dir"]) if docker["installed"] and not docker["version"] else ""
-    own = set(settings["containers"]) & set(running_containers()) or set(settings["containers"] if remembered else [])
+    running = set(running_containers()) if docker["version"] else set()
+    own = set(settings["containers"]) & running or set(settings["containers"] if remembered else [])
     published = published_ports(own)
     facts = {
         "uid": os.getuid(),
@@ -184,7 +224,11 @@ def main() -> None:
         "memory_bytes": memory_bytes(),
         "free_bytes": free_bytes(settings["data_dir"], str(docker.get("root", DOCKER_ROOT))),
         "init": init_system(),
-        "engine": docker,
+        "engine": {
+            **docker,
+            "other_containers": sorted(running - set(settings["all_containers"])),
+            "daemon_options": daemon_options(),
+        },
         "own_containers": sorted(own),
         "own_images": output("docker", "image", "ls", "--quiet", "--filter", "reference=samstudio/*").split(),
         "network_subnet": remembered or network_subnet(settings["network"]),
