@@ -93,6 +93,16 @@ def test_systemd_reads_units_again_only_where_the_tunnels_unit_changed() -> None
     assert [unit["daemon_reload"] for unit in units] == ["{{ __tunnel_described is changed }}"]
 
 
+def test_no_condition_of_an_imported_playbook_changes_while_it_runs() -> None:
+    """It is evaluated for each task: what the playbook itself sets would skip the rest of it, its assertions too."""
+    plays = read(ROOT / "playbooks" / "deploy.yml")
+    conditions = [str(play["when"]) for play in plays if "ansible.builtin.import_playbook" in play and "when" in play]
+    assert conditions
+    for condition in conditions:
+        assert "preflight_plan" not in condition
+        assert "preflight_found" not in condition
+
+
 def test_compose_file_knows_every_setting_of_the_role() -> None:
     role = read(ROOT / "roles" / "sam2_backend" / "vars" / "main.yml")["__sam2_backend_environment"]
     service = read(ROOT / "backend" / "compose.yaml")["services"]["sam2-backend"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,18 @@ def tree_digest(folder: str) -> str:
     return trees.digest(Path(folder))
 
 
+def image_digest(inputs: dict[str, str], uses: list[str], *own: str) -> str:
+    """Twelve hex digits over what an image is made of: the inputs that it uses, by name, and things of its own."""
+    parts = [inputs[name] for name in uses] + list(own)
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+
+
+def without_passwords(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings whose addresses hold no passwords, so that a new password is no other image."""
+    plain: dict[str, Any] = json.loads(rows.masked(json.dumps(settings)))
+    return plain
+
+
 def project_digest(folder: str) -> str:
     """Twelve hex digits over the project's own code."""
     return trees.project_digest(Path(folder))
@@ -44,6 +58,8 @@ class FilterModule:
         return {
             "nth_address": nth_address,
             "tree_digest": tree_digest,
+            "image_digest": image_digest,
+            "without_passwords": without_passwords,
             "project_digest": project_digest,
             "preflight_plan": plan.decide,
             "preflight_table": rows.table,
