@@ -158,8 +158,8 @@ def test_an_index_with_a_password_is_asked_with_it(guarded: str) -> None:
 
 
 def test_what_cannot_be_reached_says_why_and_no_password(tmp_path: Path) -> None:
-    settings = {"os": DEBIAN, "urls": {"closed": "http://user:s3cret@127.0.0.1:9/", "odd": "http://u:s3cret@x:y/"},
-                "timeout": 2.0}  # fmt: skip
+    urls = {"closed": "http://user:s3cret@127.0.0.1:9/", "odd": "http://u:s3cret@x:y/", "none": ""}
+    settings = {"os": DEBIAN, "urls": urls, "timeout": 2.0}
     done = subprocess.run(
         [sys.executable, str(sources.__file__)], capture_output=True, text=True, check=True, timeout=60,
         env={**os.environ, "PREFLIGHT_SETTINGS": json.dumps(settings), "NO_PROXY": "127.0.0.1"},
@@ -167,4 +167,5 @@ def test_what_cannot_be_reached_says_why_and_no_password(tmp_path: Path) -> None
     found = json.loads(done.stdout)
     assert "refused" in found["unreachable"]["closed"]
     assert found["unreachable"]["odd"]
+    assert "none" not in found["unreachable"]
     assert "s3cret" not in json.dumps(found["unreachable"])

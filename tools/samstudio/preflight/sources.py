@@ -169,7 +169,7 @@ def main() -> None:
     sources = apt_sources()
     pip, mirror = pip_settings(), debian_mirror(system, sources)
     own = {"pip_index": str(pip["index_url"]), "debian_mirror": mirror["main"]} if settings["urls"] else {}
-    urls = settings["urls"] | {name: url for name, url in own.items() if url.startswith("http")}
+    urls = {name: url for name, url in {**settings["urls"], **own}.items() if url.startswith("http")}
     with ThreadPoolExecutor(max_workers=16) as pool:
         answers = pool.map(lambda item: (item[0], reach(item[1], settings["timeout"])), urls.items())
         unreachable = dict(answers)
