@@ -31,7 +31,7 @@ MOST_PROJECTS = 200
 class Progress:
     """Of one project since nothing of it was waiting; done + failed + pending is the total at any moment.
 
-    failed: images, by identity, with the reason. done_ever, failed_ever: since the start.
+    failed: images, by identity, with the reason. done_ever, failed_ever, errors (the last few): since the start.
     """
 
     pending: int = 0
@@ -41,6 +41,7 @@ class Progress:
     ended: float = 0.0
     done_ever: int = 0
     failed_ever: int = 0
+    errors: deque[str] = field(default_factory=lambda: deque(maxlen=10))
 
     @property
     def total(self) -> int:
@@ -58,7 +59,7 @@ class Progress:
             "done": self.done,
             "failed": len(self.failed),
             "rate": round(self.done / elapsed, 3) if elapsed > 0 else 0.0,
-            "errors": list(deque(self.failed.values(), maxlen=10)),
+            "errors": list(self.errors),
             "since_start": {"done": self.done_ever, "failed": self.failed_ever},
         }
 
@@ -197,6 +198,7 @@ class Prewarmer:
             self._metrics.prewarmed.labels("failed").inc()
             progress.failed[source.identity] = failure
             progress.failed_ever += 1
+            progress.errors.append(failure)
         else:
             progress.done += 1
             progress.done_ever += 1
