@@ -98,6 +98,25 @@ def test_a_wrong_setting_is_named_before_anything_is_looked_at(wrong: dict[str, 
     assert "TASK [preflight : " not in done.stdout
 
 
+def test_data_without_its_secrets_is_an_error_before_anything_is_changed(tmp_path: Path) -> None:
+    data, secrets = tmp_path / "data" / "label-studio", tmp_path / "etc" / "secrets"
+    data.mkdir(parents=True)
+    (data / "label_studio.sqlite3").touch()
+    folders = {"samstudio_data_dir": str(tmp_path / "data"), "samstudio_config_dir": str(tmp_path / "etc")}
+    told = f"no label_studio_admin_password in {secrets}"
+
+    def look(**more: Any) -> tuple[bool, bool]:
+        """Whether it was told, and whether the look at the host went on."""
+        done = ansible("-i", "inventory/local", "playbooks/preflight.yml", "-e", json.dumps(folders | more))
+        return told in " ".join(done.stdout.split()), "TASK [preflight : " in done.stdout
+
+    assert look() == (True, False)
+    assert look(samstudio_new_secrets=True) == (False, True)
+    secrets.mkdir(parents=True)
+    (secrets / "label_studio_admin_password").touch()
+    assert look() == (False, True)
+
+
 SETTINGS = """
 - hosts: all
   gather_facts: false
@@ -176,6 +195,50 @@ def test_every_container_starts_from_the_same_hardening() -> None:
         "tls_proxy_container",
     }  # fmt: skip
     assert {task["module_defaults"][module] for task in runs} == {"{{ samstudio_container_defaults }}"}
+
+
+@pytest.mark.parametrize(
+    "tasks",
+    ["label_studio/tasks/main.yml", "sam2_backend/tasks/serve.yml", "database/tasks/present.yml",
+     "backend_balancer/tasks/present.yml", "tls_proxy/tasks/present.yml"],
+)  # fmt: skip
+def test_an_older_image_goes_only_once_the_new_container_answers(tasks: str) -> None:
+    names = [task["name"] for task in yaml.safe_load((ROOT / "roles" / tasks).read_text())]
+    answers = next(number for number, name in enumerate(names) if name.startswith("Wait until "))
+    assert next(number for number, name in enumerate(names) if name.startswith("Remove older images")) > answers
+
+
+UNIT = """
+- hosts: localhost
+  connection: local
+  gather_facts: false
+  vars: {samstudio_config_dir: /etc/samstudio, samstudio_opt_dir: /opt/samstudio, samstudio_data_dir: /srv/lab}
+  tasks:
+    - ansible.builtin.include_vars: {file: "{{ role }}/defaults/main.yml"}
+    - ansible.builtin.include_vars: {file: "{{ role }}/vars/main.yml"}
+    - ansible.builtin.template:
+        src: "{{ role }}/templates/samstudio-tunnel.service.j2"
+        dest: "{{ unit }}"
+        mode: "0644"
+"""
+
+
+def test_the_tunnels_service_may_write_its_state_wherever_the_data_is(tmp_path: Path) -> None:
+    (tmp_path / "play.yml").write_text(UNIT)
+    unit = tmp_path / "samstudio-tunnel.service"
+    where = {"role": str(ROOT / "roles" / "tunnel"), "unit": str(unit)}
+    done = ansible("play.yml", "-e", json.dumps(where), cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    settings = dict(line.split("=", 1) for line in unit.read_text().splitlines() if re.match(r"[A-Z]\w+=", line))
+    assert settings["ProtectSystem"] == "strict"
+    assert settings["ReadWritePaths"] == "/srv/lab/tunnel"
+    assert not settings.get("StateDirectory", "").startswith("/")
+
+
+def test_systemd_reads_units_again_only_where_the_tunnels_unit_changed() -> None:
+    files = [ROOT / "roles" / "tunnel" / file for file in ("tasks/present.yml", "handlers/main.yml")]
+    units = [part for file in files for part in mappings(yaml.safe_load(file.read_text())) if "daemon_reload" in part]
+    assert [unit["daemon_reload"] for unit in units] == ["{{ __tunnel_described is changed }}"]
 
 
 def test_compose_file_knows_every_setting_of_the_role() -> None:
