@@ -49,8 +49,9 @@ def meaning(option: dict[str, Any]) -> str:
 
 
 def table(role: Path) -> str:
-    """The variables of a role's entry point `main`, a row for each, as Markdown."""
-    specified = read(role / "meta" / "argument_specs.yml").get("argument_specs", {}).get("main", {}).get("options", {})
+    """The variables of a role's entry points, a row for each, as Markdown."""
+    entries = read(role / "meta" / "argument_specs.yml").get("argument_specs", {}).values()
+    specified = {name: option for entry in entries for name, option in entry.get("options", {}).items()}
     defaults = read(role / "defaults" / "main.yml")
     rows = [
         f"| `{name}` | {option.get('type', 'str')} | {default(option, name, defaults)} | {meaning(option)} |"

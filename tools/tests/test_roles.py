@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,16 @@ def ansible(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
 
 
+@functools.cache
+def listed_tasks() -> list[list[tuple[str, set[str]]]]:
+    """The name and the tags of each task of each play of site.yml."""
+    listing = ansible("-i", "inventory/local", "site.yml", "--list-tasks")
+    assert listing.returncode == 0, listing.stderr
+    plays = re.split(r"^  play #", listing.stdout, flags=re.MULTILINE)[1:]
+    tasks = [re.findall(r"^      (\S.*?)\s+TAGS: \[(.*)\]", play, flags=re.MULTILINE) for play in plays]
+    return [[(name, set(tags.split(", "))) for name, tags in play] for play in tasks]
+
+
 def mappings(node: Any) -> Iterator[dict[str, Any]]:
     if isinstance(node, dict):
         yield node
@@ -39,13 +51,84 @@ def mappings(node: Any) -> Iterator[dict[str, Any]]:
         yield from mappings(child)
 
 
+@functools.cache
+def entry_points() -> set[tuple[str, str]]:
+    """Each role and tasks file that a play or another role uses."""
+    used = set()
+    for file in [*ROOT.glob("playbooks/*.yml"), *ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("molecule/*/*.yml")]:
+        for part in mappings(yaml.safe_load(file.read_text())):
+            for action in ("ansible.builtin.import_role", "ansible.builtin.include_role"):
+                if action in part:
+                    used.add((part[action]["name"], part[action].get("tasks_from", "main")))
+            if "hosts" in part:
+                used |= {(role if isinstance(role, str) else role["role"], "main") for role in part.get("roles", [])}
+    return used
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_every_variable_is_specified_and_every_specification_has_a_default(role: str) -> None:
     folder = ROOT / "roles" / role
-    specified = read(folder / "meta" / "argument_specs.yml")["argument_specs"]["main"].get("options", {})
+    entries = read(folder / "meta" / "argument_specs.yml")["argument_specs"].values()
+    specified = {name: option for entry in entries for name, option in entry.get("options", {}).items()}
     defaults = read(folder / "defaults" / "main.yml") or {}
     required = {name for name, option in specified.items() if option.get("required")}
     assert set(specified) - required == set(defaults)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_specification_is_of_an_entry_point_that_is_used(role: str) -> None:
+    specified = read(ROOT / "roles" / role / "meta" / "argument_specs.yml")["argument_specs"]
+    assert {(role, entry) for entry in specified} & entry_points()
+
+
+@pytest.mark.parametrize("wrong", ["sam2_backend_threads=many", "model_registration_config=fancy"])
+def test_a_wrong_setting_is_named_before_anything_is_looked_at(wrong: str) -> None:
+    done = ansible("-i", "inventory/local", "playbooks/preflight.yml", "-e", wrong)
+    assert done.returncode == 2
+    assert wrong.split("=")[0] in done.stdout
+    assert "Look at the host" not in done.stdout
+
+
+SETTINGS = """
+- hosts: all
+  gather_facts: false
+  roles: [samstudio]
+  tasks:
+    - ansible.builtin.copy:
+        content: "{{ [label_studio_url, samstudio_data_dir, label_studio_public_url] | to_json }}"
+        dest: "{{ result }}"
+        mode: "0600"
+"""
+
+
+@pytest.mark.parametrize("place", ["group_vars/all/mine.yml", "hosts.yml"])
+def test_an_inventory_has_the_last_word_but_for_the_command_line(tmp_path: Path, place: str) -> None:
+    lab = tmp_path / "lab"
+    (lab / place).parent.mkdir(parents=True)
+    mine = {"label_studio_port": 9999, "samstudio_data_dir": "/srv/samstudio", "samstudio_domain": "label.example.com"}
+    groups = {group: {"hosts": {"here": None}} for group in ("label_studio_hosts", "sam2_hosts")}
+    here: dict[str, Any] = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    inline = here | mine if place == "hosts.yml" else here
+    files = {place: mine, "hosts.yml": {"all": {"children": groups, "vars": inline}}}
+    for name, content in files.items():
+        (lab / name).write_text(json.dumps(content))
+    (tmp_path / "play.yml").write_text(SETTINGS)
+    said = ["-e", f"result={tmp_path}/said", "-e", "samstudio_domain=typed.example.com"]
+    done = ansible("-i", "lab/hosts.yml", "play.yml", *said, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    expected = ["http://127.0.0.1:9999", "/srv/samstudio", "https://typed.example.com"]
+    assert json.loads((tmp_path / "said").read_text()) == expected
+
+
+def test_no_play_does_the_same_twice() -> None:
+    counts = [Counter(name for name, _ in play) for play in listed_tasks()]
+    assert [name for play in counts for name, count in play.items() if count > 1] == []
+
+
+def test_a_role_that_builds_an_image_runs_alone() -> None:
+    builders = {"database", "label_studio", "sam2_backend", "tls_proxy", "backend_balancer"}
+    tags = dict(task for play in listed_tasks() for task in play)
+    assert builders - tags["build_context : Say what the images of this host are named by"] == set()
 
 
 @pytest.mark.parametrize("role", ROLES)
