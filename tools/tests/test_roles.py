@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from samstudio import ssrf
 from samstudio.gpu.compatibility import TORCH_BUILDS
 
 ROOT = Path(__file__).parents[2]
@@ -81,12 +82,20 @@ def test_a_specification_is_of_an_entry_point_that_is_used(role: str) -> None:
     assert {(role, entry) for entry in specified} & entry_points()
 
 
-@pytest.mark.parametrize("wrong", ["sam2_backend_threads=many", "model_registration_config=fancy"])
-def test_a_wrong_setting_is_named_before_anything_is_looked_at(wrong: str) -> None:
-    done = ansible("-i", "inventory/local", "playbooks/preflight.yml", "-e", wrong)
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"sam2_backend_threads": "many"}, "sam2_backend_threads"),
+        ({"model_registration_config": "fancy"}, "model_registration_config"),
+        ({"label_studio_extra_environment": {"DEBUG": "true"}}, "Found DEBUG in label_studio_extra_environment"),
+        ({"label_studio_admitted_addresses": ["10.0.0.0/4"]}, "10.0.0.0/4"),
+    ],
+)
+def test_a_wrong_setting_is_named_before_anything_is_looked_at(wrong: dict[str, Any], said: str) -> None:
+    done = ansible("-i", "inventory/local", "playbooks/preflight.yml", "-e", json.dumps(wrong))
     assert done.returncode == 2
-    assert wrong.split("=")[0] in done.stdout
-    assert "Look at the host" not in done.stdout
+    assert said in " ".join(done.stdout.split())
+    assert "TASK [preflight : " not in done.stdout
 
 
 SETTINGS = """
@@ -95,7 +104,7 @@ SETTINGS = """
   roles: [samstudio]
   tasks:
     - ansible.builtin.copy:
-        content: "{{ [label_studio_url, samstudio_data_dir, label_studio_public_url] | to_json }}"
+        content: "{{ [label_studio_url, samstudio_data_dir, __label_studio_environment] | to_json }}"
         dest: "{{ result }}"
         mode: "0600"
 """
@@ -105,7 +114,13 @@ SETTINGS = """
 def test_an_inventory_has_the_last_word_but_for_the_command_line(tmp_path: Path, place: str) -> None:
     lab = tmp_path / "lab"
     (lab / place).parent.mkdir(parents=True)
-    mine = {"label_studio_port": 9999, "samstudio_data_dir": "/srv/samstudio", "samstudio_domain": "label.example.com"}
+    mine: dict[str, Any] = {
+        "label_studio_port": 9999,
+        "samstudio_data_dir": "/srv/samstudio",
+        "samstudio_domain": "label.example.com",
+    }
+    mine |= {"label_studio_extra_environment": {"AWS_DEFAULT_REGION": "eu-north-1", "TASK_LOCK_TTL": 60}}
+    mine |= {"label_studio_admitted_addresses": ["10.0.0.40/32"]}
     groups = {group: {"hosts": {"here": None}} for group in ("label_studio_hosts", "sam2_hosts")}
     here: dict[str, Any] = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
     inline = here | mine if place == "hosts.yml" else here
@@ -116,8 +131,14 @@ def test_an_inventory_has_the_last_word_but_for_the_command_line(tmp_path: Path,
     said = ["-e", f"result={tmp_path}/said", "-e", "samstudio_domain=typed.example.com"]
     done = ansible("-i", "lab/hosts.yml", "play.yml", *said, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    expected = ["http://127.0.0.1:9999", "/srv/samstudio", "https://typed.example.com"]
-    assert json.loads((tmp_path / "said").read_text()) == expected
+    url, data_dir, environment = json.loads((tmp_path / "said").read_text())
+    assert (url, data_dir) == ("http://127.0.0.1:9999", "/srv/samstudio")
+    assert environment["LABEL_STUDIO_HOST"] == "https://typed.example.com"
+    assert (environment["AWS_DEFAULT_REGION"], environment["TASK_LOCK_TTL"]) == ("eu-north-1", "60")
+    banned = environment["USER_ADDITIONAL_BANNED_SUBNETS"].split(",")
+    assert ssrf.blocking(banned, "10.0.0.40") == ssrf.blocking(banned, "172.30.9.20") == []
+    assert ssrf.blocking(banned, "10.0.0.41")
+    assert ssrf.blocking(banned, "172.30.9.21")
 
 
 def test_no_play_does_the_same_twice() -> None:
@@ -184,6 +205,20 @@ def test_no_condition_of_an_imported_playbook_changes_while_it_runs() -> None:
     for condition in conditions:
         assert "preflight_plan" not in condition
         assert "preflight_found" not in condition
+
+
+def test_every_container_starts_from_the_same_hardening() -> None:
+    module = "community.docker.docker_container"
+    tasks = [task for file in ROOT.glob("roles/*/tasks/*.yml") for task in mappings(yaml.safe_load(file.read_text()))]
+    runs = [task for task in tasks if "networks" in (task.get(module) or ())]
+    hardening = read(ROOT / "roles" / "samstudio" / "vars" / "main.yml")["samstudio_container_defaults"]
+    assert hardening["read_only"] is hardening["init"] is True
+    assert (hardening["cap_drop"], hardening["security_opts"]) == (["ALL"], ["no-new-privileges"])
+    assert {task[module]["name"].strip("{} ") for task in runs if not set(hardening) & set(task[module])} == {
+        "label_studio_container", "sam2_backend_container", "database_container", "backend_balancer_container",
+        "tls_proxy_container",
+    }  # fmt: skip
+    assert {task["module_defaults"][module] for task in runs} == {"{{ samstudio_container_defaults }}"}
 
 
 def test_compose_file_knows_every_setting_of_the_role() -> None:
