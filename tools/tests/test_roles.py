@@ -98,6 +98,25 @@ def test_a_wrong_setting_is_named_before_anything_is_looked_at(wrong: dict[str, 
     assert "TASK [preflight : " not in done.stdout
 
 
+def test_data_without_its_secrets_is_an_error_before_anything_is_changed(tmp_path: Path) -> None:
+    data, secrets = tmp_path / "data" / "label-studio", tmp_path / "etc" / "secrets"
+    data.mkdir(parents=True)
+    (data / "label_studio.sqlite3").touch()
+    folders = {"samstudio_data_dir": str(tmp_path / "data"), "samstudio_config_dir": str(tmp_path / "etc")}
+    told = f"no label_studio_admin_password in {secrets}"
+
+    def look(**more: Any) -> tuple[bool, bool]:
+        """Whether it was told, and whether the look at the host went on."""
+        done = ansible("-i", "inventory/local", "playbooks/preflight.yml", "-e", json.dumps(folders | more))
+        return told in " ".join(done.stdout.split()), "TASK [preflight : " in done.stdout
+
+    assert look() == (True, False)
+    assert look(samstudio_new_secrets=True) == (False, True)
+    secrets.mkdir(parents=True)
+    (secrets / "label_studio_admin_password").touch()
+    assert look() == (False, True)
+
+
 SETTINGS = """
 - hosts: all
   gather_facts: false
@@ -219,6 +238,17 @@ def test_every_container_starts_from_the_same_hardening() -> None:
         "tls_proxy_container",
     }  # fmt: skip
     assert {task["module_defaults"][module] for task in runs} == {"{{ samstudio_container_defaults }}"}
+
+
+@pytest.mark.parametrize(
+    "tasks",
+    ["label_studio/tasks/main.yml", "sam2_backend/tasks/serve.yml", "database/tasks/present.yml",
+     "backend_balancer/tasks/present.yml", "tls_proxy/tasks/present.yml"],
+)  # fmt: skip
+def test_an_older_image_goes_only_once_the_new_container_answers(tasks: str) -> None:
+    names = [task["name"] for task in yaml.safe_load((ROOT / "roles" / tasks).read_text())]
+    answers = next(number for number, name in enumerate(names) if name.startswith("Wait until "))
+    assert next(number for number, name in enumerate(names) if name.startswith("Remove older images")) > answers
 
 
 def test_compose_file_knows_every_setting_of_the_role() -> None:
