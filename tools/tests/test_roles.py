@@ -183,6 +183,14 @@ def test_role_has_a_readme(role: str) -> None:
     assert f"# {role}" in (ROOT / "roles" / role / "README.md").read_text()
 
 
+def test_the_backend_asks_itself_how_it_gets_its_gpu() -> None:
+    """Tags may skip the roles that bring driver and toolkit."""
+    serve = yaml.safe_load((ROOT / "roles" / "sam2_backend" / "tasks" / "serve.yml").read_text())
+    names = [(task.get("ansible.builtin.include_role") or {}).get("name") for task in serve]
+    runs = next(number for number, task in enumerate(serve) if "community.docker.docker_container" in task)
+    assert "nvidia_container_toolkit" in names[:runs]
+
+
 UNIT = """
 - hosts: localhost
   connection: local
