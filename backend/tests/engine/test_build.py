@@ -41,7 +41,7 @@ def test_config_of_official_weights_is_recognised(name: str) -> None:
 
 
 def test_missing_checkpoint(tmp_path: Path, config_of: dict[str, Path]) -> None:
-    with pytest.raises(CheckpointError, match=r"no checkpoint at .*absent.pt.*checkpoints fetch"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint at .*absent.pt.*sam2_backend.model fetch"):
         build_model(config_of["small"], tmp_path / "absent.pt")
 
 
