@@ -61,6 +61,13 @@ def test_strict_network_takes_what_is_there() -> None:
     }
 
 
+@pytest.mark.parametrize(("security", "told"), [("", True), ("http://mirror.example.com/debian-security", False)])
+def test_a_base_image_without_security_updates_is_told(security: str, told: bool) -> None:
+    mirrors = {"main": "http://mirror.example.com/debian", "security": security}
+    rows_ = decide({**OFFLINE, "debian_mirror": mirrors}, {"demo_fallback": True})["rows"]
+    assert [row["found"] for row in rows_ if row["what"] == "security updates"] == ["no archive of them"] * told
+
+
 @pytest.mark.parametrize(
     ("facts", "settings", "choice"),
     [

@@ -89,6 +89,11 @@ def test_a_specification_is_of_an_entry_point_that_is_used(role: str) -> None:
         ({"model_registration_config": "fancy"}, "model_registration_config"),
         ({"label_studio_extra_environment": {"DEBUG": "true"}}, "Found DEBUG in label_studio_extra_environment"),
         ({"label_studio_admitted_addresses": ["10.0.0.0/4"]}, "10.0.0.0/4"),
+        ({"samstudio_registry_user": "robot"}, "Found samstudio_registry_user=robot without"),
+        (
+            {"samstudio_registry_user": "robot", "samstudio_registry_password_file": "/nowhere/password"},
+            "samstudio_registry_password_file=/nowhere/password",
+        ),
     ],
 )
 def test_a_wrong_setting_is_named_before_anything_is_looked_at(wrong: dict[str, Any], said: str) -> None:

@@ -39,6 +39,13 @@ def base_image(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]) -> N
             fix = "Wait until the registry answers, or deploy with --reconsider."
     said = f"{settings['registry']}: {refused}" if refused else f"{settings['registry']} answers"
     plan.choose("base_image", road, "base image", said, why, fix)
+    if road == "mirror" and mirrors["base_mirror"] and not mirrors["base_security_mirror"]:
+        plan.add(
+            "security updates",
+            "no archive of them",
+            "images without them",
+            "apt's sources on this host name none: add debian-security, then deploy with --reconsider",
+        )
 
 
 def begun(facts: dict[str, Any]) -> bool:
