@@ -93,13 +93,6 @@ def explained(error: Exception, command: str) -> SamstudioError:
         )
     if isinstance(error, OSError):
         return SamstudioError("The operating system refused.", found=str(error) or type(error).__name__)
-    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "ansible":
-        return SamstudioError(
-            "This verb deploys, which needs Ansible.",
-            found="the tools without their deploying half",
-            expected="the clone's own ./samstudio, which brings Ansible, or the package with its extra",
-            command="pip install './tools[deploy]'   # in the clone",
-        )
     return SamstudioError(
         "samstudio met something that it does not know how to handle; this is a mistake of its own.",
         found=f"{type(error).__name__}: {error}",

@@ -6,8 +6,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import typer
@@ -54,9 +53,3 @@ def show_error(error: SamstudioError, *, as_json: bool = False) -> None:
     for name, text in error.fields().items():
         if name != "message":
             loud.print(f"  [dim]{name + ':':10}[/]{escape(typed(text))}")
-
-
-@contextmanager
-def failures(*, as_json: bool = False) -> Iterator[None]:
-    """Nothing of its own: `samstudio.verbs` catches what a verb raises."""
-    yield

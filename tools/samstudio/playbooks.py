@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -29,6 +32,9 @@ PASSWORD_VARIABLES = ("ANSIBLE_BECOME_PASSWORD_FILE", "ANSIBLE_BECOME_PASS", "AN
 DESTROY_DATA = ("-e", '{"samstudio_destroy_data": true}')
 RECONSIDER = ("-e", '{"samstudio_reconsider": true}')
 BUNDLE = "samstudio_bundle"
+#: names the file into which the callback plugin samstudio_report writes what a run came to
+REPORT_VARIABLE = "SAMSTUDIO_REPORT"
+LIST_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,8 @@ class Arguments:
     become_password: bool
     #: nothing is run on a host
     only_lists: bool
+    #: --check: what would change is told
+    rehearses: bool
 
 
 def read(extra: Sequence[str]) -> Arguments:
@@ -68,6 +76,7 @@ def read(extra: Sequence[str]) -> Arguments:
         verbose=found.verbosity > 0,
         become_password=bool(found.become_ask_pass or found.become_password_file),
         only_lists=found.syntax or found.listhosts or found.listtasks or found.listtags,
+        rehearses=found.check,
     )
 
 
@@ -130,15 +139,64 @@ def _absolute_bundle(arguments: Arguments) -> tuple[str, ...]:
 
 
 def _display(arguments: Arguments, home: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """Short lines with elapsed times; Ansible's own display for whoever asks for more with -v."""
-    if arguments.verbose or "ANSIBLE_STDOUT_CALLBACK" in environment:
-        return {}
+    """Our callback plugins; short lines with elapsed times, unless -v or the caller asks for another display."""
     known = environment.get("ANSIBLE_CALLBACK_PLUGINS")
     ours = str(home / "tools" / "ansible" / "callback")
+    theirs = arguments.verbose or "ANSIBLE_STDOUT_CALLBACK" in environment
     return {
-        "ANSIBLE_STDOUT_CALLBACK": "samstudio",
         "ANSIBLE_CALLBACK_PLUGINS": f"{ours}:{known}" if known else ours,
+        **({} if theirs else {"ANSIBLE_STDOUT_CALLBACK": "samstudio"}),
     }
+
+
+def report(file: Path) -> dict[str, Any]:
+    """What a run came to, as the callback plugin wrote it; nothing for a run that ended before its end.
+
+    Returns:
+        `hosts`: {name: {ok, changed, failures, unreachable, skipped}}, in tasks; `messages`: [{host, message}];
+        `failed`: [{host, task, message}]; `results`: what the playbook hands over (ansible.builtin.set_stats).
+    """
+    text = file.read_text() if file.exists() else ""
+    return dict(json.loads(text)) if text else {"hosts": {}, "messages": [], "failed": [], "results": {}}
+
+
+def hosts(run: Run, environment: Mapping[str, str]) -> list[str]:
+    """The hosts that a run would touch.
+
+    Raises:
+        SamstudioError: Ansible cannot read the inventory.
+    """
+    listed = subprocess.run(
+        [*run.argv, "--list-hosts"],
+        env={**environment, **run.environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LIST_SECONDS,
+    )
+    if listed.returncode:
+        raise SamstudioError(
+            "Ansible cannot tell which hosts are meant.",
+            found=listed.stderr.strip() or listed.stdout.strip(),
+            expected="a readable inventory, and a --limit that names its hosts",
+            command="ansible-inventory -i INVENTORY --list",
+        )
+    found = re.findall(r"^ {4}hosts \(\d+\):\n((?: {6}\S+\n?)*)", listed.stdout, re.MULTILINE)
+    return sorted({name for block in found for name in block.split()})
+
+
+def require_ansible(verb: str) -> None:
+    """
+    Raises:
+        SamstudioError: the package is installed without its deploying half.
+    """
+    if importlib.util.find_spec("ansible") is None:
+        raise SamstudioError(
+            f"samstudio {verb} needs Ansible, and this samstudio is installed without it.",
+            found="the package alone",
+            expected="the project's own ./samstudio, which brings Ansible, or the package with [deploy]",
+            command="pip install './tools[deploy]'   # in the project's folder; run samstudio there, too",
+        )
 
 
 def home(environment: Mapping[str, str] = os.environ) -> Path:
@@ -156,6 +214,25 @@ def home(environment: Mapping[str, str] = os.environ) -> Path:
             expected="to run on the control machine, in the clone", command="cd CLONE && ./samstudio …",
         )  # fmt: skip
     return folder
+
+
+def require_home(verb: str, extra: Sequence[str]) -> Path:
+    """The repository, where everything that a verb needs is there.
+
+    Raises:
+        SamstudioError: Ansible, the repository, the playbook or an inventory is not.
+    """
+    require_ansible(verb)
+    folder = home()
+    check_readable(verb, extra, folder)
+    return folder
+
+
+def changes(verb: str, extra: Sequence[str]) -> bool:
+    """Whether a run with these arguments may change a host; else it rehearses or lists."""
+    require_ansible(verb)
+    arguments = read(extra)
+    return not (arguments.rehearses or arguments.only_lists)
 
 
 def check_readable(verb: str, extra: Sequence[str], home: Path) -> None:

@@ -1,6 +1,6 @@
-"""What a deployment leaves behind for the panel at its end: `/var/lib/samstudio/last-deploy.json`, no secrets, 0644.
+"""What a deployment ends with: where to go, and what was proven. No secrets.
 
-`samstudio click --summary FILE` writes it:
+`samstudio click --summary` adds it to its JSON, and the playbook hands it to the one who deploys:
 
     {
       "finished": "2026-11-22T10:00:00Z",
@@ -14,22 +14,17 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from rich.console import Group
 from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from samstudio import files
 from samstudio.deployment import Deployment
-from samstudio.errors import SamstudioError
 from samstudio.secret_store import ADMIN_PASSWORD
-
-PATH = Path("/var/lib/samstudio/last-deploy.json")
 
 
 def compose(
@@ -61,50 +56,19 @@ def compose(
     }
 
 
-def write(summary: dict[str, Any], path: Path) -> None:
-    """Replace the summary at once.
-
-    Raises:
-        SamstudioError: the folder cannot be written.
+def panel(summary: dict[str, Any], host: str = "") -> Panel:
     """
-    try:
-        files.write(path, json.dumps(summary, indent=1), mode=0o644)
-    except OSError as error:
-        raise SamstudioError(
-            f"{path} cannot be written.",
-            found=str(error),
-            expected="a writable folder",
-            command=f"ls -ld {path.parent}",
-        ) from error
-
-
-def read(path: Path = PATH, *, newer_than: float = 0.0) -> dict[str, Any] | None:
-    """The summary, unless there is none or it is older than a deployment that just ended.
-
     Args:
-        newer_than: seconds since the epoch.
-
-    Raises:
-        SamstudioError: it is there and is no JSON object.
+        host: where Label Studio was deployed, "" for this machine.
     """
-    try:
-        if path.stat().st_mtime < newer_than:
-            return None
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise SamstudioError(f"{path} cannot be read.", found=str(error), command="./samstudio deploy") from error
-    if not isinstance(found, dict):
-        raise SamstudioError(f"{path} is no JSON object.", found=str(found)[:80], command="./samstudio deploy")
-    return found
-
-
-def panel(summary: dict[str, Any]) -> Panel:
     studio, backend, project = summary["label_studio"], summary["backend"], summary["project"]
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    port = _loopback_port(studio["url"])
+    if host and port:
+        table.add_row("connect", escape(f"ssh -L {port}:localhost:{port} {host}"))
     table.add_row("open", f"[bold]{escape(project['url'])}[/]")
-    table.add_row("sign in", f"{escape(studio['admin_email'])}, password in {escape(studio['password_file'])}")
+    there = f" on {host}" if host else ""
+    table.add_row("sign in", escape(f"{studio['admin_email']}, password in {studio['password_file']}{there}"))
     table.add_row("Label Studio", f"{studio['version']} at {escape(studio['url'])}")
     table.add_row("model", f"{escape(backend['model'])} on {escape(backend['device'])}")
     table.add_row("verified", _verified(summary["verified"]))
@@ -116,6 +80,12 @@ def panel(summary: dict[str, Any]) -> Panel:
         border_style="green",
         expand=False,
     )
+
+
+def _loopback_port(url: str) -> int | None:
+    """The port of an address that only the machine itself reaches."""
+    parts = urlsplit(url)
+    return parts.port if parts.hostname in ("localhost", "127.0.0.1", "::1") else None
 
 
 def _verified(verified: dict[str, Any]) -> str:

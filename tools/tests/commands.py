@@ -1,4 +1,4 @@
-"""Runs a command in this process, as a role would, with --json."""
+"""Runs a command in this process, as a role would, with --json; what it prints is always what is documented."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from typing import Any
 from samstudio.cli import app
 from typer.testing import CliRunner
 
+from tools.tests import documented
+
 
 def invoke(folder: Path, *argv: str) -> tuple[int, dict[str, Any]]:
     """The exit code and the one JSON object on stdout."""
     result = CliRunner().invoke(app, ["--config-dir", str(folder), *argv, "--json"], catch_exceptions=False)
-    return result.exit_code, json.loads(result.stdout)
+    printed = json.loads(result.stdout)
+    documented.check(argv, printed)
+    return result.exit_code, printed
 
 
 def run(folder: Path, *argv: str) -> dict[str, Any]:

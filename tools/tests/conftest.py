@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import json
+import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 from hypothesis import settings
-from samstudio import ssrf
+from samstudio import playbooks, ssrf
 
 from tools.tests import label_studio, stand_in_backend
+
+TOOLS = Path(__file__).parents[1]
 
 # how long an example takes is the machine's business
 settings.register_profile("any machine", deadline=None)
@@ -73,3 +78,20 @@ def describe(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return write
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository whose playbooks only say which they are."""
+    (tmp_path / "playbooks").mkdir()
+    (tmp_path / "inventory").mkdir()
+    python = f"ansible_python_interpreter={sys.executable}"
+    (tmp_path / "inventory" / "local").write_text(f"localhost ansible_connection=local {python}\n")
+    for path in playbooks.PLAYBOOKS.values():
+        task = {"name": "Say it", "ansible.builtin.debug": {"msg": f"this is {path} {{{{ extra | default('') }}}}"}}
+        play = [{"name": path, "hosts": "all", "gather_facts": False, "tasks": [task]}]
+        (tmp_path / path).write_text(json.dumps(play))
+    (tmp_path / "tools").symlink_to(TOOLS)
+    monkeypatch.setenv(playbooks.HOME_VARIABLE, str(tmp_path))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    return tmp_path

@@ -88,11 +88,10 @@ def test_registration_connects_clicks_and_then_changes_nothing(
         again = run(ready, *argv)
         assert (again["changed"], again["did"], again["notes"]) == (False, [], [])
 
-    written = ready.parent / "last-deploy.json"
-    clicked = run(ready, "click", "--summary", str(written))
+    clicked = run(ready, "click", "--summary")
     assert clicked["iou"] == {"min": 1.0, "mean": 1.0}
     console = Console(width=160, record=True)
-    console.print(summary.panel(summary.read(written) or {}))
+    console.print(summary.panel(clicked["summary"]))
     assert first["project"]["url"] in console.export_text()
     assert len(clicked["clicks"]) == sum(len(scene.shapes) for scene in samples.SCENES)
 

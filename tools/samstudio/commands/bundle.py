@@ -48,6 +48,7 @@ def create(context: typer.Context) -> None:
             expected="bundle create without it; it changes nothing but .cache and FILE",
             command="./samstudio bundle create",
         )
+    playbooks.require_ansible("bundle create")
     home = playbooks.home()
     words = playbooks.read(context.args).words
     if len(words) > 1:

@@ -29,9 +29,7 @@ def click(
         float, typer.Option("--least-iou", metavar="IOU", help="Fail when a mask overlaps its object less than this.")
     ] = 0.8,
     folder: Annotated[Path | None, typer.Option("--samples", metavar="FOLDER", help="Where samples.json is.")] = None,
-    summary_file: Annotated[
-        Path | None, typer.Option("--summary", metavar="FILE", help="Write what was verified, for the end of deploy.")
-    ] = None,
+    summary: Annotated[bool, typer.Option("--summary", hidden=True, help="Add what deploy shows.")] = False,
     label_studio_url: LabelStudioUrl = "",
     backend_url: BackendUrl = "",
     token_file: TokenFile = None,
@@ -56,12 +54,12 @@ def click(
             least_iou=least_iou,
             say=say,
         )
-        if summary_file:
-            _summarise(found, connection, result, summary_file)
+        if summary:
+            result["summary"] = _summary(found, connection, result)
     emit(result, as_json=as_json, human=lambda: _show(result))
 
 
-def _summarise(found: Deployment, connection: LabelStudio, result: dict[str, Any], file: Path) -> None:
+def _summary(found: Deployment, connection: LabelStudio, result: dict[str, Any]) -> dict[str, Any]:
     from samstudio import backend_client, summary
     from samstudio.labelstudio import projects
 
@@ -69,8 +67,7 @@ def _summarise(found: Deployment, connection: LabelStudio, result: dict[str, Any
     with backend_client.connect(settings.url, settings.basic_auth_user, backend_password(found)) as served:
         status = served.status()
     title = projects.by_id(connection, result["project"]).title or ""
-    composed = summary.compose(found, version=connection.version(), status=status, title=title, verified=result)
-    summary.write(composed, file)
+    return summary.compose(found, version=connection.version(), status=status, title=title, verified=result)
 
 
 def _show(result: dict[str, Any]) -> None:

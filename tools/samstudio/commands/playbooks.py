@@ -6,22 +6,42 @@ import os
 import shutil
 import subprocess
 import sys
-import time
-from typing import Annotated
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from samstudio import playbooks, summary
-from samstudio.errors import SamstudioError
-from samstudio.output import err, failures, out
+from samstudio.commands.common import AsJson
+from samstudio.errors import ExitCode, NothingToLookAt, SamstudioError, WrongCommandLine
+from samstudio.output import emit, err, out
 
 #: -i, --check, --diff, --tags, --limit, -e, -v and whatever else ansible-playbook knows
 PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
+INTERRUPTED = 130
+STDERR = 2
+#: What `destroy` removes, and what it leaves or removes with --data; playbooks/destroy.yml does it.
+REMOVED = (
+    "the containers of Label Studio, the backend, the balancer, the TLS proxy and the database",
+    "the images that were built, and the private network",
+    "the tunnel, the guards of published ports, and the samstudio command",
+)
+DATA = "annotations, uploads, weights, caches, passwords and tokens"
 
 
-def preflight(context: typer.Context) -> None:
-    """What was found, what will be used, what to change. Changes nothing. Further arguments go to ansible-playbook."""
-    run("preflight", context.args)
+def preflight(context: typer.Context, as_json: AsJson = False) -> None:
+    """Shows what a host has, what will be used and why, and what to change first. It changes nothing.
+
+    Further arguments go to ansible-playbook: -i INVENTORY, --limit, -e NAME=VALUE, -v.
+
+    \b
+    Example:
+      ./samstudio preflight
+      ./samstudio preflight -i inventory/mylab --limit gpu1
+    """
+    emit(run("preflight", context.args, as_json=as_json), as_json=as_json, human=_nothing_more)
 
 
 def deploy(
@@ -29,58 +49,153 @@ def deploy(
     reconsider: Annotated[
         bool, typer.Option("--reconsider", help="Choose sources anew instead of keeping what the first deploy chose.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """From a bare host to a proven click. Run again, it mends and never rotates secrets or loses annotations.
+    """Installs everything, connects it, and clicks drawn objects to prove it. Run again, it updates and mends.
 
-    Further arguments go to ansible-playbook: -i INVENTORY, --check, --diff, --tags, --limit, -e, -v.
+    It never changes a password and never loses an annotation. Further arguments go to ansible-playbook: -i INVENTORY,
+    --check, --diff, --tags, --limit, -e NAME=VALUE, -v.
+
+    \b
+    Example:
+      ./samstudio deploy
+      ./samstudio deploy -i inventory/mylab -e samstudio_images=/path/to/folder
     """
-    started = time.time()
-    run("deploy", [*(playbooks.RECONSIDER if reconsider else ()), *context.args])
-    with failures():
-        found = summary.read(newer_than=started)
-        if found and "--check" not in context.args:
-            out.print(summary.panel(found))
+    again = playbooks.RECONSIDER if reconsider else ()
+    result = run("deploy", [*again, *context.args], as_json=as_json)
+
+    def human() -> None:
+        if result["summary"]:
+            out.print(summary.panel(result["summary"], result["label_studio_host"]))
+
+    emit(result, as_json=as_json, human=human)
 
 
-def verify(context: typer.Context) -> None:
-    """Health, connection, and a click on each drawn object. Changes nothing."""
-    run("verify", context.args)
+def verify(context: typer.Context, as_json: AsJson = False) -> None:
+    """Asks Label Studio and the backends how they are, and clicks each drawn object. It changes nothing.
+
+    Further arguments go to ansible-playbook: -i INVENTORY, --limit, -e NAME=VALUE, -v.
+
+    \b
+    Example:
+      ./samstudio verify -i inventory/mylab
+    """
+    emit(run("verify", context.args, as_json=as_json), as_json=as_json, human=_nothing_more)
 
 
 def destroy(
     context: typer.Context,
-    data: Annotated[
-        bool, typer.Option("--data", help="Remove annotations, images, models and secrets as well.")
-    ] = False,
+    data: Annotated[bool, typer.Option("--data", help=f"Remove the data as well: {DATA}.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Remove containers, network and tools. Keeps the data, and says where it is, unless told --data."""
-    if data and not yes:
-        typer.confirm(
-            "Remove every annotation, image, model and secret of this deployment for good?", abort=True, err=True
+    """Removes containers, images, network and tools, after asking. It keeps the data unless told --data.
+
+    Further arguments go to ansible-playbook: -i INVENTORY, --check, --limit, -e NAME=VALUE, -v.
+
+    \b
+    Example:
+      ./samstudio destroy
+      ./samstudio destroy -i inventory/mylab --limit gpu2 --data --yes
+    """
+    arguments = [*(playbooks.DESTROY_DATA if data else ()), *context.args]
+    changes = playbooks.changes("destroy", arguments)
+    if changes and not yes:
+        _ask(arguments, data)
+    emit(run("destroy", arguments, as_json=as_json), as_json=as_json, human=_nothing_more)
+
+
+def _nothing_more() -> None:
+    """Ansible's display said it all."""
+
+
+def _ask(arguments: list[str], data: bool) -> None:
+    """Say what will be removed from which hosts, and go on only if that is wanted."""
+    home = playbooks.require_home("destroy", arguments)
+    found = playbooks.hosts(playbooks.prepare("destroy", arguments, home, os.environ), os.environ)
+    if not found:
+        raise NothingToLookAt(
+            "There is no host to remove anything from.",
+            found="no host",
+            expected="hosts of this project in the inventory, and a --limit that names one",
+            command="ansible-inventory -i INVENTORY --graph",
         )
-    run("destroy", [*(playbooks.DESTROY_DATA if data else ()), *context.args])
+    err.print(f"[bold]This removes from {escape(', '.join(found))}:[/]", highlight=False)
+    for each in (*REMOVED, *((DATA,) if data else ())):
+        err.print(f"  - {each}")
+    err.print("[bold red]The data cannot be brought back.[/]" if data else f"It keeps the data: {DATA}.")
+    if not sys.stdin.isatty():
+        raise WrongCommandLine(
+            "Nobody is there to be asked whether to remove it.",
+            found="no terminal",
+            expected="a terminal, or --yes",
+            command="samstudio destroy --yes",
+        )
+    if err.input("Remove it? [y/N] ", markup=False).strip().lower() not in ("y", "yes"):
+        raise typer.Abort
 
 
-def run(verb: str, extra: list[str]) -> None:
-    """Run and take over ansible-playbook's exit code; Ctrl-C reaches it, too, and it cleans up."""
-    with failures():
-        home = playbooks.home()
-        playbooks.check_readable(verb, extra, home)
-        if playbooks.asks_for_password(extra, home, os.environ, terminal=sys.stdin.isatty()):
-            extra = [*extra, "--ask-become-pass"]
-        run = playbooks.prepare(verb, extra, home, os.environ)
-        if shutil.which(run.argv[0]) is None:
-            raise SamstudioError(
-                "ansible-playbook is not there.", found=f"not on PATH {os.environ.get('PATH', '')}",
-                expected="the virtual environment that ./samstudio makes", command=f"./samstudio {verb}",
-            )  # fmt: skip
-    process = subprocess.Popen(run.argv, env={**os.environ, **run.environment})
+def run(verb: str, extra: list[str], *, as_json: bool = False) -> dict[str, Any]:
+    """Run a verb's playbook and tell what it came to. Ctrl-C reaches ansible-playbook, too, and it cleans up.
+
+    With `as_json`, Ansible's display goes to stderr.
+
+    Raises:
+        SamstudioError: it could not be run, or, with `as_json`, failed.
+        typer.Exit: it failed, and Ansible's display said why.
+    """
+    home = playbooks.require_home(verb, extra)
+    if playbooks.asks_for_password(extra, home, os.environ, terminal=sys.stdin.isatty()):
+        extra = [*extra, "--ask-become-pass"]
+    run = playbooks.prepare(verb, extra, home, os.environ)
+    if shutil.which(run.argv[0]) is None:
+        raise SamstudioError(
+            "ansible-playbook is not there.",
+            found=f"not on PATH {os.environ.get('PATH', '')}",
+            expected="the virtual environment that ./samstudio makes",
+            command=f"./samstudio {verb}",
+        )
+    with tempfile.TemporaryDirectory(prefix="samstudio.") as folder:
+        file = Path(folder) / "report.json"
+        environment = {**os.environ, **run.environment, playbooks.REPORT_VARIABLE: str(file)}
+        code = _wait(subprocess.Popen(run.argv, env=environment, stdout=STDERR if as_json else None))
+        report = playbooks.report(file)
+    results = report.pop("results")
+    changed = any(sums["changed"] for sums in report["hosts"].values())
+    if code and as_json:
+        raise _failed(verb, code, report["failed"], changed)
+    if code:
+        raise typer.Exit(ExitCode.FAILED)
+    return {
+        "changed": changed,
+        "hosts": report["hosts"],
+        "messages": report["messages"],
+        "summary": results.get("samstudio_summary"),
+        "label_studio_host": results.get("samstudio_host", ""),
+    }
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int:
+    interrupted = False
     while True:
         try:
             code = process.wait()
-            break
         except KeyboardInterrupt:
+            interrupted = True
             err.print("stopping; what is half done is finished by running again")
-    if code:
-        raise typer.Exit(code if code > 0 else 128 - code)
+        else:
+            if interrupted:
+                raise typer.Exit(INTERRUPTED)
+            return code
+
+
+def _failed(verb: str, code: int, failed: list[dict[str, str]], changed: bool) -> SamstudioError:
+    told = "; ".join(f"{each['host']}, {each['task']}: {each['message']}" for each in failed)
+    error = SamstudioError(
+        f"samstudio {verb} stopped before its end.",
+        found=told or f"ansible-playbook ended with exit code {code}",
+        expected="every task to succeed",
+        command=f"samstudio {verb}   # once the cause is mended; it goes on where it stopped",
+    )
+    error.changed = changed
+    return error

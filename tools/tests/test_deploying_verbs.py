@@ -1,0 +1,212 @@
+"""The verbs that run playbooks: what they ask, what they print, and how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from samstudio import playbooks, summary
+from samstudio.cli import app
+from typer.testing import CliRunner
+
+TOOLS = Path(__file__).parents[1]
+SUMMARY: dict[str, Any] = {
+    "finished": "2026-11-22T10:00:00Z",
+    "label_studio": {
+        "url": "http://127.0.0.1:8080",
+        "version": "1.23.2",
+        "admin_email": "admin@samstudio.local",
+        "password_file": "/srv/etc/secrets/label_studio_admin_password",
+    },
+    "backend": {"model": "demo", "device": "cpu", "demo": True},
+    "project": {"id": 1, "title": "SAM2 quick start", "url": "http://127.0.0.1:8080/projects/1/data"},
+    "verified": {
+        "iou": {"min": 0.91, "mean": 0.95},
+        "clicks": [{}] * 8,
+        "milliseconds": {"first": 900, "median": 80, "max": 900},
+    },
+}
+
+
+def write(clone: Path, playbook: str, *tasks: dict[str, Any]) -> None:
+    play = [{"name": "A play", "hosts": "all", "gather_facts": False, "tasks": list(tasks)}]
+    (clone / playbook).write_text(json.dumps(play))
+
+
+def say(message: object) -> dict[str, Any]:
+    return {"name": "Say it", "ansible.builtin.debug": {"msg": message}}
+
+
+def change(file: Path) -> dict[str, Any]:
+    return {"name": "Change it", "ansible.builtin.copy": {"content": "x", "dest": str(file), "mode": "0644"}}
+
+
+def on_a_terminal(*words: str, answer: str) -> tuple[int, str, str]:
+    """Type a command at a terminal of its own and answer its question; gives exit code, stdout and stderr."""
+    master, slave = pty.openpty()
+    os.write(master, answer.encode() + b"\n")
+    environment = {**os.environ, "PYTHONPATH": str(TOOLS)}
+    ran = subprocess.run(
+        [sys.executable, "-m", "samstudio", *words],
+        stdin=slave,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    os.close(slave)
+    os.close(master)
+    return ran.returncode, ran.stdout, ran.stderr
+
+
+@pytest.fixture
+def destroying(clone: Path) -> Path:
+    """A clone for two hosts, whose destroy says what it was told."""
+    local = (clone / "inventory" / "local").read_text()
+    (clone / "inventory" / "local").write_text(local + local.replace("localhost", "gpu1"))
+    write(clone, "playbooks/destroy.yml", say("data: {{ samstudio_destroy_data | default(false) }}"))
+    return clone
+
+
+def test_destroy_says_what_it_removes_from_where_and_asks(destroying: Path) -> None:
+    code, printed, asked = on_a_terminal("destroy", "--limit", "gpu1", answer="n")
+    assert code == 1
+    assert printed == "", "nothing was run"
+    assert "removes from gpu1:" in asked
+    assert "the images that were built" in asked
+    assert "It keeps the data" in asked
+    assert "localhost" not in asked
+
+    code, printed, asked = on_a_terminal("destroy", answer="y")
+    assert code == 0, asked
+    assert "removes from gpu1, localhost:" in asked
+    assert "data: False" in printed
+
+
+def test_destroy_data_says_that_it_is_for_good(destroying: Path) -> None:
+    code, printed, asked = on_a_terminal("destroy", "--data", answer="y")
+    assert code == 0, asked
+    assert "cannot be brought back" in asked
+    assert "annotations" in asked
+    assert "data: True" in printed
+
+
+def test_destroy_without_a_terminal_wants_to_be_told(destroying: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for words in (["destroy"], ["destroy", "--data"], ["destroy", "--json"]):
+        ran = CliRunner().invoke(app, words)
+        assert ran.exit_code == 2
+        assert "--yes" in ran.output
+        assert capfd.readouterr().out == "", "nothing was run"
+    assert CliRunner().invoke(app, ["destroy", "--data", "--yes"]).exit_code == 0
+    assert "data: True" in capfd.readouterr().out
+
+
+def test_what_changes_nothing_is_not_asked_about(destroying: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert CliRunner().invoke(app, ["destroy", "--check"]).exit_code == 0
+    assert "data: False" in capfd.readouterr().out
+    assert CliRunner().invoke(app, ["destroy", "--list-tasks"]).exit_code == 0
+    assert "Say it" in capfd.readouterr().out
+
+
+def test_no_host_is_nothing_to_remove_from(destroying: Path) -> None:
+    ran = CliRunner().invoke(app, ["destroy", "--limit", "gpu9"])
+    assert ran.exit_code in (1, 3)
+    assert "gpu9" in ran.output or "no host" in ran.output
+
+
+def test_a_playbook_that_fails_ends_with_1_and_in_json_says_where(
+    clone: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    broken = {"name": "Start it", "ansible.builtin.fail": {"msg": "no such thing"}}
+    write(clone, "site.yml", change(tmp_path / "made"), broken)
+    assert CliRunner().invoke(app, ["deploy"]).exit_code == 1
+    capfd.readouterr()
+    (tmp_path / "made").unlink()
+    ran = CliRunner().invoke(app, ["deploy", "--json"])
+    assert ran.exit_code == 1
+    told = json.loads(ran.stdout)
+    assert told["changed"] is True
+    assert told["error"]["found"] == "localhost, Start it: no such thing"
+    assert "no such thing" in capfd.readouterr().err or capfd.readouterr().out == ""
+
+
+def test_secrets_of_a_failed_task_stay_hidden(clone: Path) -> None:
+    broken = {"name": "Start it", "ansible.builtin.fail": {"msg": "hunter2"}, "no_log": True}
+    write(clone, "site.yml", broken)
+    ran = CliRunner().invoke(app, ["deploy", "--json"])
+    assert ran.exit_code == 1
+    assert "hunter2" not in ran.output
+    assert "Start it" in json.loads(ran.stdout)["error"]["found"]
+
+
+@pytest.mark.parametrize("verb", ["preflight", "deploy", "verify", "destroy"])
+def test_json_says_what_a_run_came_to(
+    verb: str, clone: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given = {"name": "Hand over", "ansible.builtin.set_stats": {"data": {"samstudio_summary": SUMMARY}}}
+    write(clone, playbooks.PLAYBOOKS[verb], say(["one", "two"]), change(tmp_path / "made"), given)
+    words = [verb, "--json", *(["--yes"] if verb == "destroy" else [])]
+    ran = CliRunner().invoke(app, words)
+    assert ran.exit_code == 0, ran.output
+    told = json.loads(ran.stdout)
+    assert told["changed"] is True
+    assert told["hosts"]["localhost"] == {"ok": 3, "changed": 1, "failures": 0, "unreachable": 0, "skipped": 0}
+    assert told["messages"] == [{"host": "localhost", "message": "one\ntwo"}]
+    assert told["summary"] == SUMMARY
+    assert capfd.readouterr().out == "", "Ansible's display is on stderr"
+    assert json.loads(CliRunner().invoke(app, words).stdout)["changed"] is False
+
+
+def test_deploy_ends_with_the_panel_of_the_host_it_deployed(clone: Path) -> None:
+    data = {"samstudio_summary": SUMMARY, "samstudio_host": "gpu1.example.com"}
+    write(clone, "site.yml", {"name": "Hand over", "ansible.builtin.set_stats": {"data": data}})
+    ran = CliRunner().invoke(app, ["deploy"])
+    assert ran.exit_code == 0, ran.output
+    assert "password in /srv/etc/secrets/label_studio_admin_password on gpu1.example.com" in ran.stdout
+    assert "ssh -L 8080:localhost:8080 gpu1.example.com" in ran.stdout
+    write(clone, "site.yml", say("a deploy that verified nothing"))
+    assert "password in" not in CliRunner().invoke(app, ["deploy"]).stdout
+
+
+def shown(data: dict[str, Any]) -> str:
+    console = Console(width=120, record=True)
+    console.print(summary.panel(data))
+    return console.export_text()
+
+
+def test_the_panel_says_where_to_go_and_what_was_proven() -> None:
+    text = shown(SUMMARY)
+    for part in ("projects/1/data", "label_studio_admin_password", "IoU min 0.91", "demo model"):
+        assert part in text
+    assert "ssh" not in text
+    assert "demo model" not in shown({**SUMMARY, "backend": {"model": "large", "device": "cuda", "demo": False}})
+
+
+def test_the_playbook_that_verifies_hands_over_what_the_panel_shows() -> None:
+    text = (TOOLS.parent / "playbooks" / "verify.yml").read_text()
+    assert "samstudio_summary" in text
+    assert "samstudio_host" in text
+
+
+def test_without_ansible_it_says_what_to_install(tmp_path: Path) -> None:
+    """As where the package is installed alone: an import of Ansible finds nothing."""
+    hide = "import sys; sys.modules['ansible'] = None; from samstudio.cli import main; main()"
+    for words in (["deploy"], ["preflight"], ["destroy"], ["verify"], ["bundle", "create"]):
+        ran = subprocess.run(
+            [sys.executable, "-c", hide, *words],
+            env={**os.environ, "PYTHONPATH": str(TOOLS)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert ran.returncode == 1, ran.stderr
+        assert "needs Ansible" in ran.stderr
+        assert "pip install './tools[deploy]'" in ran.stderr
