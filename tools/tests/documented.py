@@ -12,7 +12,7 @@ import yaml
 
 PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
 FAILING = "every verb that fails"
-TYPES = ("string", "integer", "number", "boolean", "object", "null")
+SIMPLE = ("string", "integer", "number", "boolean", "object", "null")
 
 
 @functools.cache
@@ -20,8 +20,8 @@ def verbs() -> dict[str, Any]:
     """A JSON schema for each verb."""
     (block,) = re.findall(r"(?ms)^```yaml\n(.*?)^```$", PAGE.read_text())
     described = yaml.safe_load(block)
-    described.pop("error")
-    return {name.strip(): _schema(keys) for names, keys in described.items() for name in names.split(",")}
+    shared = {name: described.pop(name) for name in list(described) if name.startswith(("a ", "an "))}
+    return {name.strip(): _schema(keys, shared) for names, keys in described.items() for name in names.split(",")}
 
 
 def check(words: tuple[str, ...] | list[str], printed: dict[str, Any]) -> None:
@@ -30,18 +30,24 @@ def check(words: tuple[str, ...] | list[str], printed: dict[str, Any]) -> None:
     jsonschema.validate(printed, verbs()[FAILING if "error" in printed else verb])
 
 
-def _schema(described: Any) -> dict[str, Any]:
+def _schema(described: Any, shared: dict[str, Any]) -> dict[str, Any]:
     if isinstance(described, dict):
         return {
             "type": "object",
-            "properties": {name.rstrip("?"): _schema(value) for name, value in described.items()},
-            "required": [name for name in described if not name.endswith("?")],
+            "properties": {name: _schema(value, shared) for name, value in described.items()},
+            "required": [name for name, value in described.items() if not str(value).startswith("maybe ")],
             "additionalProperties": False,
         }
     if isinstance(described, list):
-        return {"type": "array", "items": _schema(described[0])}
-    if described == "any":
-        return {}
-    types = described.split(" or ")
-    assert set(types) <= set(TYPES), described
-    return {"type": types}
+        return {"type": "array", "items": _schema(described[0], shared)}
+    choices = described.removeprefix("maybe ").split(" or ")
+    return {"anyOf": [_one(choice, shared) for choice in choices]}
+
+
+def _one(name: str, shared: dict[str, Any]) -> dict[str, Any]:
+    if name.startswith("list of "):
+        return {"type": "array", "items": _one(name.removeprefix("list of "), shared)}
+    if name in shared:
+        return _schema(shared[name], shared)
+    assert name in (*SIMPLE, "any"), name
+    return {} if name == "any" else {"type": name}

@@ -14,7 +14,7 @@ from samstudio.cli import app
 from samstudio.errors import SamstudioError
 from typer.testing import CliRunner
 
-from tools.tests import stand_in_haproxy
+from tools.tests import documented, stand_in_haproxy
 from tools.tests.stand_in_haproxy import HAProxy
 
 #: `show stat` of HAProxy 2.6.12, some columns cut out
@@ -76,7 +76,9 @@ def test_missing_socket_says_where_to_look(tmp_path: Path) -> None:
 def backends(folder: Path, described: dict[str, Any], *words: str) -> tuple[int, dict[str, Any]]:
     (folder / "deployment.yml").write_text(yaml.safe_dump(described))
     done = CliRunner().invoke(app, ["--config-dir", str(folder), "backends", *words, "--json"])
-    return done.exit_code, json.loads(done.stdout.splitlines()[0])
+    printed = json.loads(done.stdout)
+    documented.check(["backends", *words], printed)
+    return done.exit_code, printed
 
 
 def test_command_lists_drains_and_admits(haproxy: HAProxy, tmp_path: Path) -> None:

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from rich.console import Console
 from samstudio import playbooks, summary
 from samstudio.cli import app
 from typer.testing import CliRunner
+
+from tools.tests import documented
 
 TOOLS = Path(__file__).parents[1]
 SUMMARY: dict[str, Any] = {
@@ -132,6 +135,7 @@ def test_a_playbook_that_fails_ends_with_1_and_in_json_says_where(
     ran = CliRunner().invoke(app, ["deploy", "--json"])
     assert ran.exit_code == 1
     told = json.loads(ran.stdout)
+    documented.check(["deploy"], told)
     assert told["changed"] is True
     assert told["error"]["found"] == "localhost, Start it: no such thing"
     assert "no such thing" in capfd.readouterr().err or capfd.readouterr().out == ""
@@ -156,12 +160,14 @@ def test_json_says_what_a_run_came_to(
     ran = CliRunner().invoke(app, words)
     assert ran.exit_code == 0, ran.output
     told = json.loads(ran.stdout)
+    documented.check(words, told)
     assert told["changed"] is True
     assert told["hosts"]["localhost"] == {"ok": 3, "changed": 1, "failures": 0, "unreachable": 0, "skipped": 0}
     assert told["messages"] == [{"host": "localhost", "message": "one\ntwo"}]
     assert told["summary"] == SUMMARY
     assert capfd.readouterr().out == "", "Ansible's display is on stderr"
-    assert json.loads(CliRunner().invoke(app, words).stdout)["changed"] is False
+    if verb == "deploy":
+        assert json.loads(CliRunner().invoke(app, words).stdout)["changed"] is False
 
 
 def test_deploy_ends_with_the_panel_of_the_host_it_deployed(clone: Path) -> None:
@@ -189,10 +195,17 @@ def test_the_panel_says_where_to_go_and_what_was_proven() -> None:
     assert "demo model" not in shown({**SUMMARY, "backend": {"model": "large", "device": "cuda", "demo": False}})
 
 
-def test_the_playbook_that_verifies_hands_over_what_the_panel_shows() -> None:
-    text = (TOOLS.parent / "playbooks" / "verify.yml").read_text()
-    assert "samstudio_summary" in text
-    assert "samstudio_host" in text
+@pytest.mark.parametrize(("connection", "host"), [("local", ""), ("ssh", "192.0.2.7")])
+def test_the_playbook_that_verifies_hands_over_what_the_panel_shows(clone: Path, connection: str, host: str) -> None:
+    """The very task of playbooks/verify.yml, after a click that said what it says."""
+    (play,) = yaml.safe_load((TOOLS.parent / "playbooks" / "verify.yml").read_text())
+    (task,) = [task for task in play["tasks"][0]["block"] if "ansible.builtin.set_stats" in task]
+    clicked = {"stdout": json.dumps({"changed": False, "summary": SUMMARY})}
+    facts = {"samstudio_tools_result": clicked, "ansible_connection": connection, "ansible_host": "192.0.2.7"}
+    write(clone, "site.yml", {**task, "vars": facts})
+    told = json.loads(CliRunner().invoke(app, ["deploy", "--json"]).stdout)
+    assert told["summary"] == SUMMARY
+    assert told["label_studio_host"] == host
 
 
 def test_without_ansible_it_says_what_to_install(tmp_path: Path) -> None:

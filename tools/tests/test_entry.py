@@ -23,6 +23,26 @@ def clone(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def start(clone: Path) -> subprocess.Popen[str]:
+    environment = {name: os.environ[name] for name in os.environ if name != "PYTHONPATH"}
+    return subprocess.Popen(
+        [clone / "samstudio", "deploy"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+def test_two_that_start_at_once_share_one_environment(clone: Path) -> None:
+    started = [start(clone) for _ in range(2)]
+    ended = [process.communicate(timeout=300) for process in started]
+    assert [process.returncode for process in started] == [0, 0], ended
+    assert {printed for printed, _ in ended} == {f"{clone / '.venv'} deploy\n"}
+    assert sum("Preparing" in said for _, said in ended) == 1
+
+
 def run(clone: Path) -> subprocess.CompletedProcess[str]:
     ran = subprocess.run(
         [clone / "samstudio", "deploy", "-v"], capture_output=True, text=True, timeout=300, check=False,
