@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import secrets
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,7 +87,7 @@ class SecretStore:
         _check_mode(self.folder)
 
     def ensure(self, *, check: bool = False) -> list[str]:
-        """Generate what is missing.
+        """Generate what is missing, one caller at a time.
 
         Returns:
             the names that were (or, with `check`, would be) generated.
@@ -92,16 +95,32 @@ class SecretStore:
         Raises:
             SamstudioError: a secret is there and empty or open to others. Nothing is written then.
         """
+        if check:
+            return self._missing()
+        self.make_folder()
+        with self._locked():
+            missing = self._missing()
+            for name in missing:
+                self.write(name, GENERATED[name]())
+        return missing
+
+    def _missing(self) -> list[str]:
         if self.folder.exists():
             _check_mode(self.folder)
         missing = [name for name in GENERATED if not self.exists(name)]
         for name in GENERATED:
             if name not in missing:
                 self.read(name)
-        if not check:
-            for name in missing:
-                self.write(name, GENERATED[name]())
         return missing
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        folder = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
 
 
 def _forbidden(name: str, error: OSError) -> SamstudioError:

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import contextlib
+import secrets
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from samstudio import secret_store
 from samstudio.errors import SamstudioError
 from samstudio.secret_store import GENERATED, SecretStore
 
@@ -22,6 +27,21 @@ def test_missing_secrets_are_made_once_and_kept(store: SecretStore) -> None:
     assert min(map(len, values.values())) >= 32
     assert store.ensure() == []
     assert {name: store.read(name) for name in GENERATED} == values
+
+
+def test_two_at_once_make_one_set(store: SecretStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = threading.Barrier(2)
+
+    def slowly() -> str:
+        """Gives the other one time to generate the same secret, if it may."""
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(timeout=2)
+        return secrets.token_urlsafe(24)
+
+    monkeypatch.setattr(secret_store, "GENERATED", dict.fromkeys(GENERATED, slowly))
+    with ThreadPoolExecutor(2) as pool:
+        made = list(pool.map(lambda _: store.ensure(), range(2)))
+    assert sorted(made, key=len) == [[], list(GENERATED)]
 
 
 def test_only_the_owner_reads_them(store: SecretStore) -> None:

@@ -149,7 +149,7 @@ def status(state_file: StateFile = DEFAULT_STATE, as_json: AsJson = False) -> No
 
 
 def close(state_file: StateFile = DEFAULT_STATE, as_json: AsJson = False) -> None:
-    """Closes the tunnel that runs on this host.
+    """Closes the tunnel that runs on this host, and what one that was killed has left.
 
     \b
     Example:
@@ -159,25 +159,27 @@ def close(state_file: StateFile = DEFAULT_STATE, as_json: AsJson = False) -> Non
     if state is None:
         emit({"changed": False, "closed": ""}, as_json=as_json, human=lambda: typer.echo("No tunnel is open."))
         return
-    if state.is_kept:
-        _end(state)
+    for process in state.running:
+        _end(state, process)
     forget_state(state_file)
     emit({"changed": True, "closed": state.url}, as_json=as_json, human=lambda: typer.echo(f"Closed {state.url}."))
 
 
-def _end(state: TunnelState) -> None:
-    if SERVICE in Path(f"/proc/{state.process}/cgroup").read_text():
+def _end(state: TunnelState, process: int) -> None:
+    if process not in state.running:  # ended with the one before
+        return
+    if SERVICE in Path(f"/proc/{process}/cgroup").read_text():
         raise SamstudioError(
             "The tunnel is kept by systemd.", found=SERVICE, expected="systemd to stop it",
             command=f"sudo systemctl stop {SERVICE}   # disable it as well, or it is back after a reboot",
         )  # fmt: skip
-    os.kill(state.process, signal.SIGTERM)
+    os.kill(process, signal.SIGTERM)
     end = time.monotonic() + CLOSE_SECONDS
-    while state.is_kept:
+    while process in state.running:
         if time.monotonic() > end:
             raise SamstudioError(
-                "The tunnel does not end.", found=f"process {state.process} still runs after {CLOSE_SECONDS} s",
-                expected="it to end on SIGTERM", command=f"kill -KILL {state.process}; pgrep -a ngrok",
+                "The tunnel does not end.", found=f"process {process} still runs after {CLOSE_SECONDS} s",
+                expected="it to end on SIGTERM", command=f"kill -KILL {process}",
             )  # fmt: skip
         time.sleep(0.1)
 

@@ -86,6 +86,12 @@ class Agent:
             silence.cancel()
         return str(tunnel.public_url)
 
+    @property
+    def process(self) -> int:
+        """The agent's process id; 0 when none was started or it has ended."""
+        running = process._current_processes.get(self._config.ngrok_path)
+        return int(running.proc.pid) if running is not None else 0
+
     def url(self) -> str | None:
         """The endpoint's public URL now; None when the agent has ended or lost the endpoint."""
         with contextlib.suppress(PyngrokError, OSError):

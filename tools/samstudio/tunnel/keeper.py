@@ -74,9 +74,17 @@ class Keeper:
         if self._state is None or url != self._state.url:
             self._say(f"Open: {url} -> {self._backend}")
         registered = self._registered(url)
-        own = os.getpid()
+        own, agent = os.getpid(), self._agent.process
         self._state = TunnelState(
-            url, self._backend, opened_at, self._label_studio, registered, process=own, process_started=started_at(own)
+            url,
+            self._backend,
+            opened_at,
+            self._label_studio,
+            registered,
+            process=own,
+            process_started=started_at(own),
+            agent=agent,
+            agent_started=started_at(agent),
         )
         self._state.write(self._state_file)
 

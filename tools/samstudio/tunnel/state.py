@@ -19,7 +19,8 @@ TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 class TunnelState:
     """A tunnel that was opened. ``opened_at`` is UTC, ISO 8601; ``label_studio`` is whom the address is for, if anyone.
 
-    ``process`` and ``process_started`` (clock ticks since the machine's start) name the process that keeps it.
+    ``process`` and ``process_started`` (clock ticks since the machine's start) name the process that keeps it;
+    ``agent`` and ``agent_started`` name ngrok's, which outlives one that is killed.
     """
 
     url: str
@@ -29,6 +30,8 @@ class TunnelState:
     registered: bool = False
     process: int = 0
     process_started: int = 0
+    agent: int = 0
+    agent_started: int = 0
 
     def write(self, file: Path) -> None:
         """
@@ -41,7 +44,13 @@ class TunnelState:
     @property
     def is_kept(self) -> bool:
         """Whether the process that opened it still runs; one killed without warning leaves its file behind."""
-        return self.process > 0 and started_at(self.process) == self.process_started
+        return self.process in self.running
+
+    @property
+    def running(self) -> list[int]:
+        """Those of its processes that still run."""
+        named = ((self.process, self.process_started), (self.agent, self.agent_started))
+        return [process for process, started in named if process and 0 < started == started_at(process)]
 
     def answer(self) -> str:
         """What is wrong with the public address; "" when a backend answers there.

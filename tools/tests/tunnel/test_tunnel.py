@@ -7,14 +7,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import pytest
 from samstudio.errors import SamstudioError
 from samstudio.tunnel.agent import Agent
 from samstudio.tunnel.keeper import Keeper
 from samstudio.tunnel.state import TunnelState, read_state
+
+from tools.tests import commands
 
 from .conftest import AUTHTOKEN, PASSWORD, USER, Seen, StartBackend
 
@@ -117,19 +122,7 @@ def test_sigterm_ends_the_command_its_agent_and_its_state(
     stand_in_agent: str, start_backend: StartBackend, seen: Seen, tmp_path: Path
 ) -> None:
     state = tmp_path / "tunnel.json"
-    password = tmp_path / "password"
-    password.write_text(PASSWORD)
-    password.chmod(0o600)
-    command = [
-        sys.executable, "-m", "samstudio", "tunnel", "open", "--backend-url", start_backend(),
-        "--backend-user", USER, "--password-file", str(password), "--agent", stand_in_agent,
-        "--state", str(state), "--interval", "0.1",
-    ]  # fmt: skip
-    environment = {**os.environ, "NGROK_AUTHTOKEN": AUTHTOKEN, "PYTHONPATH": str(TOOLS)}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
-        wait_until(lambda: read_state(state) is not None or run.poll() is not None)
-        opened = read_state(state)
-        assert opened is not None, run.communicate()[0]
+    with opening(tmp_path, state, start_backend(), stand_in_agent) as (run, opened):
         assert "NGROK_AUTHTOKEN" not in seen()["variables"]
         run.send_signal(signal.SIGTERM)
         output = run.communicate(timeout=20)[0]
@@ -139,6 +132,65 @@ def test_sigterm_ends_the_command_its_agent_and_its_state(
     assert AUTHTOKEN not in output
     assert not state.exists()
     assert not alive(seen()["pid"])
+
+
+def test_status_and_close_see_what_runs(
+    stand_in_agent: str, start_backend: StartBackend, seen: Seen, tmp_path: Path
+) -> None:
+    state = tmp_path / "tunnel.json"
+    with opening(tmp_path, state, start_backend(), stand_in_agent) as (run, opened):
+        told = commands.run(tmp_path, "tunnel", "status", "--state", str(state))
+        assert (told["open"], told["url"]) == (True, opened.url)
+        assert commands.run(tmp_path, "tunnel", "close", "--state", str(state)) == {
+            "changed": True,
+            "closed": opened.url,
+        }
+        assert "Tunnel closed." in run.communicate(timeout=20)[0]
+    assert not alive(seen()["pid"])
+    assert commands.invoke(tmp_path, "tunnel", "status", "--state", str(state))[0] == 3
+    again = commands.run(tmp_path, "tunnel", "close", "--state", str(state))
+    assert again == {"changed": False, "closed": ""}
+
+
+def test_a_tunnel_that_was_killed_is_not_open_and_close_ends_what_it_left(
+    stand_in_agent: str, start_backend: StartBackend, seen: Seen, tmp_path: Path
+) -> None:
+    state = tmp_path / "tunnel.json"
+    with opening(tmp_path, state, start_backend(), stand_in_agent) as (run, opened):
+        run.kill()
+        run.wait()
+        code, told = commands.invoke(tmp_path, "tunnel", "status", "--state", str(state))
+        assert (code, told["open"]) == (1, False)
+        assert "has ended" in told["wrong"]
+        assert alive(seen()["pid"]), "ngrok's agent goes on without us"
+        assert commands.run(tmp_path, "tunnel", "close", "--state", str(state))["closed"] == opened.url
+        wait_until(lambda: not alive(seen()["pid"]))
+    assert not state.exists()
+
+
+@pytest.mark.parametrize("process", [0, 2**22 + 1])
+def test_a_process_that_is_none_keeps_no_tunnel(process: int) -> None:
+    state = TunnelState("https://x.example.com", "http://127.0.0.1:9090", "2026-11-24T00:00:00+00:00")
+    assert not replace(state, process=process).is_kept
+    assert not replace(state, process=os.getpid(), process_started=1).is_kept
+
+
+@contextmanager
+def opening(folder: Path, state: Path, backend: str, agent: str) -> Iterator[tuple[subprocess.Popen[str], TunnelState]]:
+    """`samstudio tunnel open`, as a process of its own, once the tunnel is open."""
+    password = folder / "password"
+    password.write_text(PASSWORD)
+    password.chmod(0o600)
+    command = [
+        *(sys.executable, "-m", "samstudio", "tunnel", "open", "--backend-url", backend, "--backend-user", USER),
+        *("--password-file", str(password), "--agent", agent, "--state", str(state), "--interval", "0.1"),
+    ]
+    environment = {**os.environ, "NGROK_AUTHTOKEN": AUTHTOKEN, "PYTHONPATH": str(TOOLS)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
+        wait_until(lambda: read_state(state) is not None or run.poll() is not None)
+        opened = read_state(state)
+        assert opened is not None, run.communicate()[0]
+        yield run, opened
 
 
 def opened_tunnel(state: Path) -> TunnelState:
