@@ -145,6 +145,12 @@ def test_one_command_leads_to_a_working_click(studio: label_studio.RunningLabelS
     examined = user.types(f"./samstudio doctor {options}")
     assert examined.returncode == 0, examined.stdout
 
+    without_password, password = options.split("--password-file")
+    assert password
+    clicked = user.types(f"./samstudio click --project {number} {without_password}")
+    assert clicked.returncode == 0, clicked.stderr
+    assert "IoU min" in clicked.stdout
+
     again = user.types(readme(REGISTER).replace("http://", ""))
     assert again.returncode == 0, again.stderr
     assert "nothing to do" in again.stdout

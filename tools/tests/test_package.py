@@ -96,7 +96,7 @@ def test_a_wheel_brings_the_command_and_no_tests(tmp_path: Path) -> None:
     subprocess.run(
         [*pip, "install", "--no-deps", "--target", installed, wheel], check=True, env=environment, timeout=300
     )
-    command = [sys.executable, installed / "bin" / "samstudio"]
+    command = [sys.executable, str(installed / "bin" / "samstudio")]
     alone = {**environment, "PYTHONPATH": str(installed)}
 
     def printed(*words: str) -> str:

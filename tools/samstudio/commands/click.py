@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,12 +42,18 @@ def click(
     \b
     Example:
       samstudio click
+      samstudio click --project 3 --label-studio-url http://LABEL-STUDIO:8080 --backend-url http://BACKEND:9090 \\
+        --token-file token
     """
     from samstudio import samples, verification
     from samstudio.labelstudio import projects
 
     found = deployment_of(label_studio_url=label_studio_url, backend_url=backend_url)
-    with studio(found, token_file) as connection:
+    with ExitStack() as stack:
+        connection = stack.enter_context(studio(found, token_file))
+        if folder is None and not found.described:  # a Label Studio elsewhere has the same samples, uploaded
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            samples.draw(folder)
         result = verification.click_samples(
             connection,
             project=project or projects.number_of(connection, found.project.title),
