@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Coroutine
 from typing import Any, Literal
 
@@ -58,7 +57,7 @@ class Embeddings:
         self._limits = settings.limits
         self._fetcher = fetcher
         self._metrics = metrics
-        self._sightings = Sightings()
+        self.sightings = Sightings()
         self._slots = ImageSlots()
         self._working: dict[tuple[str, bool], _Work] = {}
         self._encoding: dict[Key, _Work] = {}
@@ -150,11 +149,11 @@ class Embeddings:
 
     async def _believed(self, source: Source) -> Sighting | None:
         """What was seen at the address, if that needs no asking."""
-        sighting = self._sightings.get(source)
+        sighting = self.sightings.get(source)
         if sighting is None:
             return None
         stamp = None if source.path is None else await asyncio.to_thread(stamp_of, source)
-        return sighting if self._sightings.believable(source, sighting, stamp) else None
+        return sighting if self.sightings.believable(source, sighting, stamp) else None
 
     async def _image(
         self, source: Source, urgency: Urgency, steps: Steps, *, ask: bool = False
@@ -197,7 +196,7 @@ class Embeddings:
     async def _make(self, work: _Work, source: Source, believed: Sighting | None, steps: Steps) -> PreparedImage:
         if believed and (image := await self._stored(self._key(believed.content), work, steps)):
             return image
-        known = self._sightings.get(source)
+        known = self.sightings.get(source)
         if known and not self._holds(self._key(known.content), on_disk=True):
             known = None  # an answer that nothing changed would leave us without the file
         async with self._slots.hold(work.claim):
@@ -207,13 +206,13 @@ class Embeddings:
             if fetched is not None:
                 work.fetched = True
                 content = await asyncio.to_thread(content_hash, fetched.data)
-                self._sightings.put(source, Sighting(content, stamp, fetched.validators, time.monotonic()))
+                self.sightings.saw(source, content, stamp, fetched.validators)
                 return await self._of_file(self._key(content), fetched.data, work, steps)
         assert known is not None
-        self._sightings.confirm(source, known)
+        self.sightings.confirm(source, known)
         if image := await self._stored(self._key(known.content), work, steps):
             return image
-        self._sightings.forget(source)
+        self.sightings.forget(source)
         return await self._make(work, source, None, steps)
 
     async def _of_file(self, key: Key, data: bytes, work: _Work, steps: Steps) -> PreparedImage:

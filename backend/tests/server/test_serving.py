@@ -1,12 +1,14 @@
-"""Store, queue and prewarmer as one machine, with the fetcher and the engine under control."""
+"""Store, queue and prewarmer as one machine, with the fetcher, the engine and the clock under control."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,6 +28,8 @@ from sam2_backend.serving.device import Device
 from sam2_backend.serving.embeddings import Embeddings
 from sam2_backend.serving.gate import ClickGate
 from sam2_backend.serving.prewarm import Prewarmer
+from sam2_backend.serving.store.disk import DiskTier
+from sam2_backend.serving.store.sightings import FRESH_SECONDS, Sightings
 from sam2_backend.settings import from_environment
 from sam2_backend.steps import Steps
 from stand_in_engine import DiscEngine, DiscState
@@ -33,6 +37,11 @@ from stand_in_engine import DiscEngine, DiscState
 IMAGES = 40
 LIMIT = 6  # MAX_PREWARM_TASKS
 BROKEN = 7  # every image whose number is a multiple of it is no image
+MOUNTED = 3  # every image whose number is a multiple of it is a mounted file
+
+
+def is_broken(number: int) -> bool:
+    return number > 0 and number % BROKEN == 0
 
 
 class HeldEngine(DiscEngine):
@@ -58,14 +67,27 @@ class HeldEngine(DiscEngine):
 
 
 class Addresses:
-    """A fetcher; `content` by address. Delivers at once."""
+    """A fetcher; `content` by address. Delivers at once. asked: addresses, in the order they were fetched."""
 
-    def __init__(self) -> None:
-        self.content = {n: n for n in range(IMAGES)}
+    def __init__(self, folder: Path) -> None:
+        self.content: dict[int, int] = {}
+        self.asked: list[int] = []
+        self._folder = folder
+        for number in range(IMAGES):
+            self.put(number, number)
+
+    def put(self, number: int, colour: int) -> None:
+        self.content[number] = colour
+        if number % MOUNTED == 0:
+            (self._folder / str(number)).write_bytes(bytes(colour))  # as many: its size tells files apart
+
+    def source(self, number: int) -> Source:
+        return Source(str(number), path=self._folder / str(number) if number % MOUNTED == 0 else None)
 
     async def fetch(self, source: Source, validators: tuple[tuple[str, str], ...] = ()) -> Fetched | None:
         number = int(source.identity)
-        if number and number % BROKEN == 0:
+        self.asked.append(number)
+        if is_broken(number):
             raise Problem(502, "fetch", "There is no such image.")
         colour = self.content[number]
         if validators == (("If-None-Match", str(colour)),):
@@ -101,12 +123,14 @@ class Bench:
         self.loop = asyncio.new_event_loop()
         self._executor = CountingExecutor()
         self.loop.set_default_executor(self._executor)
-        self.engine, self.addresses = HeldEngine(), Addresses()
+        self.engine, self.addresses = HeldEngine(), Addresses(Path(self._folder.name))
+        self.now = 0.0
         chosen = from_environment({"CACHE_DIR": self._folder.name, "MAX_PREWARM_TASKS": str(LIMIT)})
         metrics = Metrics()
         self.device = Device(self.engine, overlaps=True, lost=print)
         self.embeddings = Embeddings(self.engine, self.device, chosen, self.addresses, metrics)  # type: ignore[arg-type]
         self.embeddings.disk.open()
+        self.embeddings.sightings = Sightings(clock=lambda: self.now)
         self.gate = ClickGate(32, 60)
         self.prewarmer = Prewarmer(self.embeddings, chosen.limits, metrics, ProblemLog(metrics), self.gate)
         self.run(self._start())
@@ -139,19 +163,23 @@ class Bench:
 
     def finish(self) -> None:
         """Lets the engine work off everything."""
-        deadline = time.monotonic() + 60
-        while True:
-            self.settle()
-            if self.engine.holds:
-                self.encode_one()
-            elif not self.prewarmer.depth and not self.device.depth:
-                return
-            assert time.monotonic() < deadline, "work is left that nothing moves"
+        self.settle()
+        while self.engine.holds:
+            self.encode_one()
+        assert not self.prewarmer.depth, "images wait, and nothing moves them"
+
+    def lose_embeddings(self) -> None:
+        """Memory and disk have none any more; what lay at which address is still known."""
+        self.embeddings.memory.clear()
+        for path in Path(self._folder.name).rglob("*.emb"):
+            path.unlink()
+        self.embeddings.disk = DiskTier(Path(self._folder.name), 1 << 30)
+        self.embeddings.disk.open()
 
     def click(self, number: int) -> asyncio.Task[Any]:
         async def clicked() -> Any:
             async with self.gate.enter():
-                return await self.embeddings.get(Source(str(number)), Urgency.CLICK, Steps())
+                return await self.embeddings.get(self.addresses.source(number), Urgency.CLICK, Steps())
 
         task = self.loop.create_task(clicked())
         self.settle()
@@ -160,14 +188,14 @@ class Bench:
     def open(self, numbers: range) -> None:
         async def opened() -> None:
             for number in numbers:
-                self.prewarmer.opened("1", iter([Source(str(number))]), batch=False)
+                self.prewarmer.opened("1", iter([self.addresses.source(number)]), batch=False)
 
         self.run(opened())
         self.settle()
 
     def prewarm(self, *batches: range) -> list[Any]:
         async def all_of_them() -> list[Any]:
-            calls = [self.prewarmer.add("1", [Source(str(number)) for number in batch]) for batch in batches]
+            calls = [self.prewarmer.add("1", [self.addresses.source(number) for number in batch]) for batch in batches]
             return await asyncio.gather(*calls, return_exceptions=True)
 
         answers: list[Any] = self.run(all_of_them())
@@ -191,55 +219,145 @@ class Bench:
         self._folder.cleanup()
 
 
+@dataclass
+class Click:
+    """possible: what its address may be believed to hold; before: encodes begun when it came."""
+
+    number: int
+    possible: set[int]
+    before: int
+    task: asyncio.Task[Any]
+
+
 class Serving(RuleBasedStateMachine):
-    """Clicks, opened tasks, prewarmed projects and replaced images in any order."""
+    """Clicks, opened tasks, prewarmed projects, replaced images, lost embeddings and passing time in any order."""
 
     def __init__(self) -> None:
         super().__init__()
         self.bench = Bench()
-        self.clicks: list[tuple[int, int, asyncio.Task[Any]]] = []  # content, encodes begun before it, task
-        self.asked: set[int] = set()
+        self.clicks: list[Click] = []
+        self.colours = itertools.count(IMAGES)
+        # What each address had since it may last have been asked.
+        self.had = {number: {number} for number in range(IMAGES)}
+        self.kept_since = 0  # no embedding that was begun later has been lost
+        self.ever = (0, 0)
 
     @rule(number=st.integers(0, IMAGES - 1))
     def click(self, number: int) -> None:
         before = len(self.bench.engine.started)
-        self.clicks.append((self.bench.addresses.content[number], before, self.bench.click(number)))
+        self.clicks.append(Click(number, set(self.had[number]), before, self.bench.click(number)))
 
     @rule(first=st.integers(0, IMAGES - 12), count=st.integers(1, 12))
     def open(self, first: int, count: int) -> None:
         self.bench.open(range(first, first + count))
 
+    @rule(first=st.integers(0, IMAGES - 12), click=st.integers(0, 30))
+    def click_among_opened(self, first: int, click: int) -> None:
+        """An annotator goes through tasks, and clicks on one."""
+        self.open(first, 12)
+        self.click((first + click) % IMAGES)
+        self.encode_if_any()
+
     @rule(first=st.integers(0, IMAGES - 10), count=st.integers(1, 10), second=st.integers(0, IMAGES - 10))
     def prewarm(self, first: int, count: int, second: int) -> None:
         """Two callers at once; more than the limit is refused, and what was taken is done all the same."""
         self.bench.prewarm(range(first, first + count), range(second, second + 3))
-        self.asked |= {number for number in range(first, first + count) if number and number % BROKEN == 0}
+
+    @rule(first=st.integers(0, IMAGES - LIMIT), count=st.integers(1, LIMIT))
+    def prewarm_to_the_end(self, first: int, count: int) -> None:
+        """With nothing else to do everything that was taken is done or failed, and told so, now and later."""
+        self.bench.finish()
+        before = self.since_start()
+        ((accepted, _),) = self.bench.prewarm(range(first, first + count))
+        self.bench.finish()
+        done, failed = self.since_start()
+        broken = sum(map(is_broken, range(first, first + count)))
+        assert (done - before[0], failed - before[1]) == (accepted - broken, broken)
+
+    @rule(number=st.integers(0, IMAGES - 1))
+    def replace(self, number: int) -> None:
+        colour = next(self.colours)
+        self.bench.addresses.put(number, colour)
+        mounted = number % MOUNTED == 0
+        self.had[number] = {colour} if mounted and not self.bench.device.depth else self.had[number] | {colour}
+
+    @rule()
+    def later(self) -> None:
+        """Everything that was seen is to be asked again."""
+        self.bench.finish()
+        self.bench.now += FRESH_SECONDS
+        self.had = {number: {colour} for number, colour in self.bench.addresses.content.items()}
+
+    @rule()
+    def lose_embeddings(self) -> None:
+        self.bench.finish()
+        self.bench.lose_embeddings()
+        self.kept_since = len(self.bench.engine.started)
+
+    @rule(number=st.integers(0, IMAGES - 1), lost=st.booleans())
+    def click_on_replaced(self, number: int, lost: bool) -> None:
+        """Two clicks, one after the other: the second finds what the first one saw, and fetches nothing."""
+        self.click(number)
+        self.bench.finish()
+        self.replace(number)
+        if lost:
+            self.lose_embeddings()
+        for _ in range(2):
+            asked = len(self.bench.addresses.asked)
+            self.click(number)
+            self.bench.finish()
+        assert is_broken(number) or self.bench.addresses.asked[asked:] == []
 
     @precondition(lambda self: self.bench.engine.holds)
     @rule()
     def encode(self) -> None:
         self.bench.encode_one()
 
+    def encode_if_any(self) -> None:
+        if self.bench.engine.holds:
+            self.bench.encode_one()
+
+    def since_start(self) -> tuple[int, int]:
+        told: Any = self.bench.prewarmer.progress("1")["since_start"]
+        return told["done"], told["failed"]
+
     @invariant()
     def clicks_come_first(self) -> None:
-        """After a click at most what runs is encoded before it, and the clicks that came earlier."""
-        started = self.bench.engine.started
-        for position, (content, before, task) in enumerate(self.clicks):
-            if not task.done() and content not in started:
-                others = [one for one in started[before:] if one not in {c for c, _, _ in self.clicks[:position]}]
-                assert len(others) <= 1, f"encoded before the click: {others}"
+        """Nothing is begun before a click but the clicks that came earlier."""
+        for position, click in enumerate(self.clicks):
+            begun = self.bench.engine.started[click.before :]
+            running = set(self.bench.engine.started[max(0, click.before - 1) :])
+            if not click.task.done() and not click.possible & running:
+                earlier = set().union(*(one.possible for one in self.clicks[:position]))
+                assert set(begun) <= earlier, f"encoded before the click: {begun}"
+
+    @invariant()
+    def clicks_see_their_image(self) -> None:
+        for click in self.clicks:
+            if click.task.done() and not is_broken(click.number):
+                image, _ = click.task.result()
+                assert round(3 * image.prepared.colour) in click.possible
+
+    @invariant()
+    def nothing_is_encoded_twice(self) -> None:
+        begun = self.bench.engine.started[self.kept_since :]
+        assert len(begun) == len(set(begun)), f"encoded twice: {begun}"
 
     @invariant()
     def progress_is_right(self) -> None:
-        progress = self.bench.prewarmer.progress("1")
-        assert progress["done"] + progress["failed"] <= progress["total"]  # type: ignore[operator]
+        progress: Any = self.bench.prewarmer.progress("1")
+        assert progress["done"] + progress["failed"] <= progress["total"]
+        ever = self.since_start()
+        assert ever[0] >= self.ever[0]
+        assert ever[1] >= self.ever[1]
+        self.ever = ever
 
     def teardown(self) -> None:
         try:
             self.bench.finish()
-            progress = self.bench.prewarmer.progress("1")
-            assert progress["done"] + progress["failed"] == progress["total"]  # type: ignore[operator]
-            assert all(task.done() for _, _, task in self.clicks)
+            progress: Any = self.bench.prewarmer.progress("1")
+            assert progress["done"] + progress["failed"] == progress["total"]
+            assert all(click.task.done() for click in self.clicks)
         finally:
             self.bench.close()
 
@@ -310,10 +428,8 @@ def test_new_content_is_encoded_once() -> None:
         bench.engine.let(100)
         bench.click(5)
         bench.finish()
-        bench.addresses.content[5] = 200
-        bench.embeddings.memory.clear()
-        for path in Path(bench._folder.name).rglob("*.emb"):
-            path.unlink()
+        bench.addresses.put(5, 200)
+        bench.lose_embeddings()
         for _ in range(4):
             bench.click(5)
             bench.finish()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from sam2_backend.images.sources import Source
@@ -37,10 +38,11 @@ def stamp_of(source: Source) -> tuple[int, int, int] | None:
 
 
 class Sightings:
-    """Used from the event loop only."""
+    """Used from the event loop only. clock: seconds that never go back."""
 
-    def __init__(self, size: int = 100_000) -> None:
+    def __init__(self, size: int = 100_000, clock: Callable[[], float] = time.monotonic) -> None:
         self._size = size
+        self._clock = clock
         self._sightings: OrderedDict[str, Sighting] = OrderedDict()
 
     def get(self, source: Source) -> Sighting | None:
@@ -50,16 +52,26 @@ class Sightings:
         """stamp: the mounted file's of now (`stamp_of`)."""
         if source.path is not None:
             return sighting.stamp is not None and sighting.stamp == stamp
-        return source.immutable or time.monotonic() - sighting.seen < FRESH_SECONDS
+        return source.immutable or self._clock() - sighting.seen < FRESH_SECONDS
 
-    def put(self, source: Source, sighting: Sighting) -> None:
+    def saw(
+        self,
+        source: Source,
+        content: str,
+        stamp: tuple[int, int, int] | None,
+        validators: tuple[tuple[str, str], ...],
+    ) -> None:
+        """The arguments as in `Sighting`."""
+        self._put(source, Sighting(content, stamp, validators, self._clock()))
+
+    def confirm(self, source: Source, sighting: Sighting) -> None:
+        self._put(source, replace(sighting, seen=self._clock()))
+
+    def forget(self, source: Source) -> None:
+        self._sightings.pop(source.identity, None)
+
+    def _put(self, source: Source, sighting: Sighting) -> None:
         self._sightings[source.identity] = sighting
         self._sightings.move_to_end(source.identity)
         if len(self._sightings) > self._size:
             self._sightings.popitem(last=False)
-
-    def confirm(self, source: Source, sighting: Sighting) -> None:
-        self.put(source, replace(sighting, seen=time.monotonic()))
-
-    def forget(self, source: Source) -> None:
-        self._sightings.pop(source.identity, None)
