@@ -72,6 +72,7 @@ def options(
     config_dir: Annotated[
         Path | None,
         typer.Option(
+            metavar="FOLDER",
             envvar=deployment.CONFIG_DIR_VARIABLE,
             help=f"The folder of deployment.yml and of the secrets. Default: {deployment.DEFAULT_CONFIG_DIR}.",
         ),

@@ -30,7 +30,9 @@ def click(
     least_iou: Annotated[
         float, typer.Option("--least-iou", metavar="IOU", help="Fail when a mask overlaps its object less than this.")
     ] = 0.8,
-    folder: Annotated[Path | None, typer.Option("--samples", metavar="FOLDER", help="Where samples.json is.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--samples", metavar="FOLDER", help="Where samples.json is. Default: this host's.")
+    ] = None,
     summary: Annotated[bool, typer.Option("--summary", hidden=True, help="Add what deploy shows.")] = False,
     label_studio_url: LabelStudioUrl = "",
     backend_url: BackendUrl = "",

@@ -17,7 +17,8 @@ app = group("samples", "Draws the images that verification clicks, whose masks a
 
 def draw(
     folder: Annotated[
-        Path | None, typer.Option("--dir", metavar="FOLDER", help="Where to. Default: samples in the images folder.")
+        Path | None,
+        typer.Option("--dir", metavar="FOLDER", help="The folder to draw into. Default: samples in the images folder."),
     ] = None,
     as_json: AsJson = False,
     check: Check = False,

@@ -14,7 +14,7 @@ from samstudio.errors import SamstudioError
 from samstudio.output import emit, err, out
 from samstudio.verbs import group, verb
 
-app = group("ssrf", "Shows and opens Label Studio's guard against calls to private addresses.")
+app = group("ssrf", "Shows Label Studio's guard against calls to private addresses, and how to open it for a backend.")
 
 
 def show(

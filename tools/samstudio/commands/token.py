@@ -34,7 +34,7 @@ def show(as_json: AsJson = False, label_studio_url: LabelStudioUrl = "") -> None
 
 
 def rotate(as_json: AsJson = False, check: Check = False, label_studio_url: LabelStudioUrl = "") -> None:
-    """Revokes the token, stores a new one, gives it to the backend of this host and restarts that.
+    """Revokes the token, stores a new one, gives it to the backend of this host, and restarts that backend.
 
     Clicks wait while the backend restarts. Where backends run on other hosts, it refuses and says what to do.
 

@@ -48,7 +48,9 @@ def doctor(
     backend_url: Annotated[
         str, typer.Option("--backend-url", metavar="URL", help="The backend as this machine and Label Studio see it.")
     ] = "",
-    project: Annotated[int | None, typer.Option(metavar="ID", help="(default: the deployment's, or the first)")] = None,
+    project: Annotated[
+        int | None, typer.Option(metavar="ID", help="A project's id. Default: the deployment's, or the first.")
+    ] = None,
     fix: Annotated[
         bool, typer.Option("--fix", help="Mend Label Studio's record of the backend; say what was done.")
     ] = False,
@@ -56,14 +58,21 @@ def doctor(
     backend_user: BackendUser = "",
     password_file: PasswordFile = None,
     tunnel_state: Annotated[
-        Path, typer.Option(help="Where the running tunnel writes its address down.")
+        Path, typer.Option(metavar="FILE", help="Where the running tunnel writes its address down.")
     ] = DEFAULT_STATE,
     as_json: AsJson = False,
 ) -> None:
-    """Walk the chain from the engine to a real click and blame the first broken link.
+    """Walks from the engine to a real click, finds the first broken link, and names its cause and what mends it.
 
-    Changes nothing without --fix, except that one image may get embedded. Exit codes: 0 every link holds, 1 a link is
-    broken, 2 wrong command line, 3 nothing could be looked at, or no click came back that would prove anything.
+    It changes nothing without --fix, except that one image may get embedded. The exit code is 0 when every link holds,
+    1 when one is broken, and 3 when nothing could be looked at, or when no click came back that would prove anything.
+
+    \b
+    Example:
+      samstudio doctor
+      samstudio doctor --fix
+      samstudio doctor --label-studio-url http://LABEL-STUDIO:8080 --backend-url http://BACKEND:9090 \\
+        --token-file token --password-file password
     """
     from samstudio.doctor.walk import Walk
 
