@@ -12,6 +12,8 @@ from hypothesis import settings
 from samstudio import playbooks, ssrf
 
 from tools.tests import label_studio, stand_in_backend
+from tools.tests.userland import engine as engine
+from tools.tests.userland import image as image
 
 TOOLS = Path(__file__).parents[1]
 

@@ -32,6 +32,8 @@ class Behaviour:
     password: str = PASSWORD
     #: answers everyone
     open: bool = False
+    #: the path below which it is published, as a proxy would
+    prefix: str = ""
     #: path → status to answer with
     status: dict[str, int] = field(default_factory=dict)
     #: path → seconds to wait first
@@ -93,7 +95,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self, method: str) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         asked = json.loads(body) if body else None
-        parts = urlsplit(self.path)
+        below, _, rest = self.path.partition(self.behaviour.prefix) if self.behaviour.prefix else ("", "", self.path)
+        parts = urlsplit(rest if not below else "/not/published")
         self.behaviour.seen.append((method, parts.path, asked))
         time.sleep(self.behaviour.delay.get(parts.path, 0))
         if parts.path in self.behaviour.status:

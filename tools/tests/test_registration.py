@@ -130,3 +130,18 @@ def test_a_click_in_a_project_of_text_is_a_sentence(ready: Path, studio: LabelSt
     error = fails(ready, "click", "--project", str(make(studio, "text", TEXT)))
     assert error["link"] == "label-config"
     assert "no image to click" in error["message"]
+
+
+def test_a_backend_below_a_path_is_registered_and_asked_there(
+    ready: Path, backend: StandIn, studio: LabelStudio, server: RunningLabelStudio
+) -> None:
+    backend.behaviour.prefix = "/sam2"
+    url = f"{backend.url}/sam2"
+    run(ready, "samples", "draw")
+    number = run(ready, "register", "--backend-url", url)["project"]["id"]
+    (record,) = ml_backends.records(studio, number)
+    assert (record.url, record.state) == (url, ml_backends.CONNECTED)
+    assert {hook.url for hook in studio.sdk.webhooks.list(project=str(number))} == {f"{url}/webhook"}
+    assert run(ready, "prewarm", str(number), "--backend-url", url)["accepted"] > 0
+    assert run(ready, "click", "--backend-url", url)["iou"]["min"] == 1.0
+    assert "GET /prewarm" in backend.behaviour.paths()

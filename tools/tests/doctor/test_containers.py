@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import shutil
-import subprocess
-import tarfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -21,47 +18,16 @@ from samstudio.doctor.links import containers, network
 from samstudio.doctor.pair import Pair
 from samstudio.labelstudio.own_records import OwnRecords
 
+from tools.tests import userland
 from tools.tests.doctor.produced import produces
 
 pytestmark = pytest.mark.integration
 
 Start = Callable[..., str]
-USERLAND = ("/usr", "/lib", "/lib64", "/bin")
 PREFIX = "connect-doctor"
 NOTHING = Known()
 #: Listens on a port, as python is called in Label Studio's image too.
 SERVE = ["python", "-m", "http.server", "9090"]
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[docker.DockerClient]:
-    """A Docker engine; these tests fail without one rather than pass unseen."""
-    client = docker.from_env(timeout=30)
-    client.ping()
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
-def image(engine: docker.DockerClient) -> Iterator[str]:
-    """An image with `python` and mount points; the rest is the host's, read-only."""
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w") as tar:
-        for folder in (*USERLAND, "/py", "/tmp"):
-            member = tarfile.TarInfo(folder.strip("/"))
-            member.type = tarfile.DIRTYPE
-            member.mode = 0o755
-            tar.addfile(member)
-        link = tarfile.TarInfo("py/python")
-        link.type = tarfile.SYMTYPE
-        link.linkname = "/usr/bin/python3"
-        tar.addfile(link)
-    name = f"{PREFIX}:{uuid.uuid4().hex[:8]}"
-    subprocess.run(
-        ["docker", "import", "-", name], input=content.getvalue(), check=True, capture_output=True, timeout=60
-    )
-    yield name
-    engine.images.remove(name, force=True)
 
 
 @pytest.fixture
@@ -71,14 +37,12 @@ def run(engine: docker.DockerClient, image: str) -> Iterator[Start]:
 
     def start(role: str, command: list[str], **options: Any) -> str:
         name = f"{PREFIX}-{role}-{uuid.uuid4().hex[:8]}"
-        mounts = [f"{folder}:{folder}:ro" for folder in USERLAND]
         container = engine.containers.create(
             image,
             command,
             name=name,
             network=network.name,
-            volumes=mounts,
-            environment={"PATH": "/py:/usr/bin:/bin"},
+            **userland.OPTIONS,
             **options,
         )
         made.append(container)
