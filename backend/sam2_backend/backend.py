@@ -12,7 +12,6 @@ from sam2_backend.engine.converted import interrupt
 from sam2_backend.images.credentials import Credentials
 from sam2_backend.images.fetch import Fetcher
 from sam2_backend.images.sources import origin_of
-from sam2_backend.label_studio import labeling_config
 from sam2_backend.label_studio.predictions import Predictions
 from sam2_backend.label_studio.projects import Projects
 from sam2_backend.logs import fields
@@ -140,7 +139,6 @@ class Backend:
     async def _load(self) -> None:
         try:
             model = await asyncio.to_thread(load, self.settings)
-            await asyncio.to_thread(labeling_config.read, labeling_config.WORKING_CONFIG)
             self.serving = await self._serve(model)
             self.state = "ready"
             log.info("ready", extra=fields(model=model.describe(), engine=model.describe_engine()))

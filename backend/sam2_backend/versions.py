@@ -8,7 +8,7 @@ from importlib import metadata
 
 from sam2_backend import __version__
 
-PACKAGES = ("torch", "openvino", "sam2", "numpy", "opencv-python-headless", "pillow", "label-studio-sdk", "starlette")
+PACKAGES = ("torch", "openvino", "sam2", "numpy", "opencv-python-headless", "pillow", "starlette")
 
 
 @functools.cache

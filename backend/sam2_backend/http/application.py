@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import re
@@ -141,7 +140,7 @@ class _Endpoints:
             raise Problem(400, "request", 'The body of /setup needs "project".')
         xml = schema if isinstance(schema, str) else ""
         self._backend.projects.set_up(project, xml, _text(body, "hostname"), _text(body, "access_token"))
-        (await asyncio.to_thread(labeling_config.read, xml)).check()
+        labeling_config.read(xml).check()
         serving = self._backend.serving
         return JsonResponse({"model_version": serving.model.engine.info.model if serving else "SAM2 (loading)"})
 
@@ -195,7 +194,7 @@ class _Endpoints:
     async def validate(self, request: Request) -> Response:
         """Label Studio asks whether a labeling config suits the model."""
         config = _text(await self._json(request), "config")
-        (await asyncio.to_thread(labeling_config.read, config)).check()
+        labeling_config.read(config).check()
         return JsonResponse({"status": "ok"})
 
     async def job_status(self, request: Request) -> Response:

@@ -1,14 +1,13 @@
-"""What a project's labeling config lets us do: which image tags there are, and which control tag takes a mask.
-
-Read with the SDK's `LabelInterface`, the parser that Label Studio's own tools use.
-"""
+"""What a project's labeling config lets us do: which image tags there are, and which control tag takes a mask."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from xml.etree.ElementTree import ParseError
 
+from sam2_backend.label_studio.tags import read_tags
 from sam2_backend.problems import Problem
 
 OUTPUT_KINDS = ("brush", "bitmask", "polygon", "ellipse", "rectangle")
@@ -136,43 +135,40 @@ class LabelingConfig:
 @functools.lru_cache(maxsize=256)
 def read(xml: str) -> LabelingConfig:
     """Raises Problem if the text is no labeling config."""
-    # Takes 0.7 s to import; the first caller is the start-up, not a click.
-    from label_studio_sdk.label_interface.interface import LabelInterface
-
     if not xml.strip():
         return LabelingConfig({}, (), (), frozenset(), empty=True)
     try:
-        interface = LabelInterface(xml)
-    except Exception as error:
-        detail = " ".join(str(error).split())[:200]
+        tags = read_tags(xml)
+    except (ParseError, ValueError) as error:
+        detail = " ".join(str(error).split())[:200] or type(error).__name__
         raise Problem(
             422, "label_config", f"The labeling config cannot be read: {detail}. A working config: {WORKING_CONFIG}"
         ) from None
     images = {
-        tag.name: ImageTag(tag.name, str(tag.value or "").lstrip("$"))
-        for tag in interface.objects
-        if str(tag.tag).lower() == "image"
+        name: ImageTag(name, (tag.get("valueList", tag.get("value")) or "").lstrip("$"))
+        for name, tag in tags.objects.items()
+        if tag.tag.lower() == "image"
     }
     outputs: list[Output] = []
     label_tags: list[LabelsTag] = []
     prompts: set[str] = set()
     smart_boxes: list[Output] = []
-    for control in interface.controls:
-        tag = str(control.tag).lower()
-        to_name = next((name for name in control.to_name or [] if name in images), None)
+    for name, control in tags.controls.items():
+        tag = control.tag.lower()
+        to_name = next((target for target in control.get("toName", "").split(",") if target in images), None)
         if to_name is None:
             continue
-        labels = frozenset(map(str, control.labels or []))
+        labels = frozenset(tags.labels.get(name, ()))
         kind = tag.removesuffix("labels")
-        smart = str((control.attr or {}).get("smart", "")).lower() == "true"
+        smart = control.get("smart", "").lower() == "true"
         if tag == "labels":
-            label_tags.append(LabelsTag(control.name, to_name, labels))
+            label_tags.append(LabelsTag(name, to_name, labels))
             continue
         if kind in PROMPT_KINDS and smart:
-            prompts.add(control.name)
+            prompts.add(name)
         if kind in OUTPUT_KINDS:
-            output = Output(control.name, to_name, kind, tag, labels if tag.endswith("labels") else None)
+            output = Output(name, to_name, kind, tag, labels if tag.endswith("labels") else None)
             (smart_boxes if smart and kind == "rectangle" else outputs).append(output)
     # A rectangle tag that annotators prompt with is an output only where nothing else could take a mask.
     outputs += smart_boxes if not outputs else []
-    return LabelingConfig(images, tuple(outputs), tuple(label_tags), frozenset(prompts), empty=not interface.controls)
+    return LabelingConfig(images, tuple(outputs), tuple(label_tags), frozenset(prompts), empty=not tags.controls)
