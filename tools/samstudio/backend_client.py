@@ -69,14 +69,17 @@ def _errors(url: str, action: str) -> Iterator[None]:
         status = error.response.status_code
         unauthorised = status == httpx.codes.UNAUTHORIZED
         raise BackendError(
-            f"Could not {action}: the backend refused.", link="backend-auth" if unauthorised else "backend",
+            f"Could not {action}: the backend refused.",
+            link="backend-auth" if unauthorised else "backend",
             found=f"{status} {detail(error.response)} ({error.request.url})",
             expected="the basic auth it was started with" if unauthorised else "an answer",
             command="./samstudio deploy --tags sam2_backend" if unauthorised else "samstudio doctor",
-        ) from error  # fmt: skip
+        ) from error
     except (httpx.TransportError, ValueError) as error:
         raise BackendError(
-            f"Could not {action}: no answer from a SAM2 backend.", link="backend",
-            found=f"{url}: {str(error) or type(error).__name__}", expected="the SAM2 backend listening there",
+            f"Could not {action}: no answer from a SAM2 backend.",
+            link="backend",
+            found=f"{url}: {str(error) or type(error).__name__}",
+            expected="the SAM2 backend listening there",
             command="samstudio doctor",
-        ) from error  # fmt: skip
+        ) from error

@@ -37,9 +37,13 @@ SPOKEN = {
 
 
 def register(
-    pair: Pair, deployment: Deployment, request: registration.Request, *,
-    check: bool = False, say: Callable[[str], None] = lambda _: None,
-) -> dict[str, Any]:  # fmt: skip
+    pair: Pair,
+    deployment: Deployment,
+    request: registration.Request,
+    *,
+    check: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
     """Register, and, in a project of our own, upload the samples and click them.
 
     Returns:
@@ -60,9 +64,14 @@ def register(
 
 
 def _register(
-    studio: LabelStudio, pair: Pair, deployment: Deployment, request: registration.Request, *,
-    check: bool, say: Callable[[str], None],
-) -> dict[str, Any]:  # fmt: skip
+    studio: LabelStudio,
+    pair: Pair,
+    deployment: Deployment,
+    request: registration.Request,
+    *,
+    check: bool,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
     request = replace(request, images=request.images or ())
     result = registration.register(
         studio,
@@ -126,8 +135,15 @@ def _as_sentence(cause: Cause, error: SamstudioError, pair: Pair) -> SamstudioEr
     if cause is BACKEND_REFUSED and place.is_loopback and not reach(place.host, place.port).failure:
         cause, more = LOCALHOST_ELSEWHERE, {"reachable": url_from_elsewhere(place.port, place.host)}
     blocked = error.found.partition("(block: ")[2].partition(")")[0]
-    facts = {**pair.facts(), "url": pair.wanted, "address": place.host, "blocked_by": blocked,
-             "milliseconds": "more than 1000", "found": error.found, **more}  # fmt: skip
+    facts = {
+        **pair.facts(),
+        "url": pair.wanted,
+        "address": place.host,
+        "blocked_by": blocked,
+        "milliseconds": "more than 1000",
+        "found": error.found,
+        **more,
+    }
     why, fix = cause.explain(facts)
     return SamstudioError(why, found=error.found, command=fix, link=link_of(cause))
 

@@ -119,10 +119,11 @@ def asks_for_password(extra: Sequence[str], home: Path, environment: Mapping[str
     if done.returncode == 0 or terminal:
         return done.returncode != 0
     raise SamstudioError(
-        "sudo wants a password and there is no terminal to ask on.", found="no terminal",
+        "sudo wants a password and there is no terminal to ask on.",
+        found="no terminal",
         expected="a terminal, a file with the password, or a sudo that wants none",
         command="run the same command with --become-password-file FILE",
-    )  # fmt: skip
+    )
 
 
 def _absolute_bundle(arguments: Arguments) -> tuple[str, ...]:
@@ -210,9 +211,11 @@ def home(environment: Mapping[str, str] = os.environ) -> Path:
     folder = Path(named) if named else own if (own / "site.yml").is_file() else Path.cwd()
     if not (folder / "site.yml").is_file():
         raise SamstudioError(
-            "This is not the samstudio repository.", found=f"no site.yml in {folder}",
-            expected="to run on the control machine, in the clone", command="cd CLONE && ./samstudio …",
-        )  # fmt: skip
+            "This is not the samstudio repository.",
+            found=f"no site.yml in {folder}",
+            expected="to run on the control machine, in the clone",
+            command="cd CLONE && ./samstudio …",
+        )
     return folder
 
 
@@ -245,6 +248,8 @@ def check_readable(verb: str, extra: Sequence[str], home: Path) -> None:
     for kind, path in [("playbook", home / PLAYBOOKS[verb]), *(("inventory", path) for path in named)]:
         if not os.access(path, os.R_OK):
             raise SamstudioError(
-                f"The {kind} cannot be read.", found=f"{'unreadable' if path.exists() else 'no'} {path}",
-                expected=f"a readable {kind}", command=f"ls -ld {path}",
-            )  # fmt: skip
+                f"The {kind} cannot be read.",
+                found=f"{'unreadable' if path.exists() else 'no'} {path}",
+                expected=f"a readable {kind}",
+                command=f"ls -ld {path}",
+            )

@@ -56,9 +56,11 @@ class SecretStore:
             value = path.read_text(encoding="utf-8").strip("\r\n")
         except FileNotFoundError as error:
             raise SamstudioError(
-                f"Secret {name} is missing.", found=f"no file {path}", expected="a file of mode 0600",
+                f"Secret {name} is missing.",
+                found=f"no file {path}",
+                expected="a file of mode 0600",
                 command="samstudio token ensure" if name == API_TOKEN else "samstudio secrets ensure",
-            ) from error  # fmt: skip
+            ) from error
         except PermissionError as error:
             raise _forbidden(name, error) from error
         if not value.strip():
@@ -81,9 +83,11 @@ class SecretStore:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except PermissionError as error:
             raise SamstudioError(
-                f"{self.folder} cannot be made.", found=str(error), expected="to run as root",
+                f"{self.folder} cannot be made.",
+                found=str(error),
+                expected="to run as root",
                 command="sudo samstudio secrets ensure",
-            ) from error  # fmt: skip
+            ) from error
         _check_mode(self.folder)
 
     def ensure(self, *, check: bool = False) -> list[str]:
@@ -137,6 +141,8 @@ def _check_mode(path: Path) -> None:
     expected = 0o700 if path.is_dir() else 0o600
     if mode & 0o077:
         raise SamstudioError(
-            f"{path} is open to others.", found=f"mode {mode:04o}", expected=f"mode {expected:04o}",
+            f"{path} is open to others.",
+            found=f"mode {mode:04o}",
+            expected=f"mode {expected:04o}",
             command=f"chmod {expected:04o} {path}   # and, if others may have read it, replace what it guards",
-        )  # fmt: skip
+        )

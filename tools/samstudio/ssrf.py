@@ -213,6 +213,15 @@ def _true(text: str) -> bool:
 
 
 __all__: Sequence[str] = (
-    "BROAD_WARNING", "KNOWN", "KNOWN_VERSION", "READER", "DeployedGuard", "Difference",
-    "blocking", "broad_environment", "compare", "exempt", "narrow_environment",
-)  # fmt: skip
+    "BROAD_WARNING",
+    "KNOWN",
+    "KNOWN_VERSION",
+    "READER",
+    "DeployedGuard",
+    "Difference",
+    "blocking",
+    "broad_environment",
+    "compare",
+    "exempt",
+    "narrow_environment",
+)

@@ -28,10 +28,12 @@ SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_
 #: keys of a context's `meta`, which all contexts of one command line share
 JSON, TRACEBACK, TYPED = "samstudio.json", "samstudio.traceback", "samstudio.typed"
 
-EPILOG = "\n\n".join((
-    "\b\nExit codes:\n" + "\n".join(f"  {code.value}  {means}" for code, means in EXIT_CODES.items()),
-    "samstudio VERB --help explains a verb and shows an example of it.",
-))  # fmt: skip
+EPILOG = "\n\n".join(
+    (
+        "\b\nExit codes:\n" + "\n".join(f"  {code.value}  {means}" for code, means in EXIT_CODES.items()),
+        "samstudio VERB --help explains a verb and shows an example of it.",
+    )
+)
 
 
 class Verbs(TyperGroup):

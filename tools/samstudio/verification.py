@@ -34,9 +34,15 @@ class Click:
 
 
 def click_samples(
-    studio: LabelStudio, *, project: int, folder: Path, backend_url: str = "", served: Backend | None = None,
-    least_iou: float = 0.8, say: Callable[[str], None] = lambda _: None,
-) -> dict[str, Any]:  # fmt: skip
+    studio: LabelStudio,
+    *,
+    project: int,
+    folder: Path,
+    backend_url: str = "",
+    served: Backend | None = None,
+    least_iou: float = 0.8,
+    say: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
     """Click every drawn object of the sample tasks and compare each mask.
 
     Args:
@@ -64,10 +70,12 @@ def click_samples(
     for scene in samples.load(folder):
         if scene.file not in tasks:
             raise LabelStudioError(
-                f"{scene.file} is not a task of project {project}.", link="label-studio",
-                found=f"tasks of {', '.join(sorted(tasks)) or 'no sample'}", expected="the drawn samples imported",
+                f"{scene.file} is not a task of project {project}.",
+                link="label-studio",
+                found=f"tasks of {', '.join(sorted(tasks)) or 'no sample'}",
+                expected="the drawn samples imported",
                 command="samstudio register",
-            )  # fmt: skip
+            )
         for shape in scene.shapes:
             say(f"clicking the {shape.label} in {scene.file}")
             clicks.append(_click(ask, tasks[scene.file], config, scene.file, shape))
@@ -82,11 +90,12 @@ def click_samples(
     worst = min(clicks, key=lambda click: click.iou)
     if worst.iou < least_iou:
         raise LabelStudioError(
-            f"The click on the {worst.shape} in {worst.image} returned the wrong mask.", link="mask",
+            f"The click on the {worst.shape} in {worst.image} returned the wrong mask.",
+            link="mask",
             found=", ".join(f"{click.image} {click.shape}: IoU {click.iou:.3f}" for click in clicks),
             expected=f"IoU of at least {least_iou} with the drawn shape",
             command="samstudio status   # which model answers",
-        )  # fmt: skip
+        )
     times = [click.milliseconds for click in clicks]
     return {
         "changed": False,
@@ -116,10 +125,12 @@ def _record(studio: LabelStudio, project: int, backend_url: str) -> int:
     record = next((record for record in found if ml_backends.same_place(record.url, backend_url)), None)
     if record is None:
         raise LabelStudioError(
-            f"The backend is not connected to project {project}.", link="ml-backend",
-            found=", ".join(record.url for record in found) or "no ML backend record", expected=backend_url,
+            f"The backend is not connected to project {project}.",
+            link="ml-backend",
+            found=", ".join(record.url for record in found) or "no ML backend record",
+            expected=backend_url,
             command="samstudio register",
-        )  # fmt: skip
+        )
     return int(record.id or 0)
 
 
@@ -172,9 +183,12 @@ def _broken(said: str) -> LabelStudioError:
     else:
         link, expected, command = "backend", "an answer from the backend", "samstudio doctor"
     return LabelStudioError(
-        "The click did not come back: Label Studio got no prediction.", link=link, found=said, expected=expected,
+        "The click did not come back: Label Studio got no prediction.",
+        link=link,
+        found=said,
+        expected=expected,
         command=command,
-    )  # fmt: skip
+    )
 
 
 def decoded(answer: dict[str, Any], size: tuple[int, ...]) -> npt.NDArray[np.bool_]:
@@ -189,14 +203,19 @@ def decoded(answer: dict[str, Any], size: tuple[int, ...]) -> npt.NDArray[np.boo
     rle = next((item["value"]["rle"] for item in results if "rle" in item.get("value", {})), None)
     if rle is None:
         raise LabelStudioError(
-            "The backend answered without a mask.", link="backend",
+            "The backend answered without a mask.",
+            link="backend",
             found=f"{len(results)} results: {', '.join(str(item.get('type')) for item in results) or 'none'}",
-            expected="a brush result with an RLE", command="samstudio status",
-        )  # fmt: skip
+            expected="a brush result with an RLE",
+            command="samstudio status",
+        )
     pixels = decode_rle(rle)
     if pixels.size != size[0] * size[1] * 4:
         raise LabelStudioError(
-            "The mask has the wrong size.", link="mask", found=f"{pixels.size // 4} pixels",
-            expected=f"{size[1]}×{size[0]}", command="samstudio status",
-        )  # fmt: skip
+            "The mask has the wrong size.",
+            link="mask",
+            found=f"{pixels.size // 4} pixels",
+            expected=f"{size[1]}×{size[0]}",
+            command="samstudio status",
+        )
     return np.asarray(pixels.reshape(*size, 4)[:, :, 3] > 0, dtype=np.bool_)

@@ -77,9 +77,11 @@ def manifest_of(bundle: tarfile.TarFile) -> tuple[dict[str, Any], bytes]:
         raise damaged(path, f"{MANIFEST}: {error}", "a manifest") from error
     if number != FORMAT:
         raise Problem(
-            "The bundle was made by another version.", f"format {number}", f"format {FORMAT}",
+            "The bundle was made by another version.",
+            f"format {number}",
+            f"format {FORMAT}",
             f"tar -xf {path} {PROJECT} && cd {PROJECT}",
-        )  # fmt: skip
+        )
     for name in members:
         if not _belongs(name):
             raise damaged(path, f"a member named {name}", f"names below {', '.join(FOLDERS)}")
@@ -112,10 +114,11 @@ def refuse_elsewhere(manifest: Mapping[str, Any], system: Mapping[str, str], arc
     made = manifest["os"]
     if (made["id"], made["version"], manifest["arch"]) != (system["id"], system["version"], arch):
         raise Problem(
-            "The bundle is for another kind of host.", f"a bundle for {made['name']} on {manifest['arch']}",
+            "The bundle is for another kind of host.",
+            f"a bundle for {made['name']} on {manifest['arch']}",
             f"one for {system['name']} on {arch}",
             f"./samstudio bundle create, on a connected {system['name']} host ({arch})",
-        )  # fmt: skip
+        )
 
 
 def unpack(path: Path, folder: Path) -> bool:
@@ -159,8 +162,7 @@ def apt_configuration(folder: Path) -> str:
 
 
 def this_system() -> dict[str, str]:
-    pairs = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
-    values = {key: value.strip('"') for key, value in pairs.items()}
+    values = platform.freedesktop_os_release()
     return {"id": values.get("ID", ""), "version": values.get("VERSION_ID", ""), "name": values.get("PRETTY_NAME", "")}
 
 

@@ -69,23 +69,37 @@ def wheels(locks: Iterable[Path], work: Path) -> list[Path]:
     folder = work / hashlib.sha256(b"".join(content) + sys.version.encode()).hexdigest()[:12]
     for lock in locks:
         _run(
-            [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
-             "--require-hashes",
-             "--only-binary=:all:", f"--dest={folder}", f"--requirement={lock}"],
+            [
+                sys.executable,
+                "-m",
+                "pip",
+                "download",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--no-deps",
+                "--require-hashes",
+                "--only-binary=:all:",
+                f"--dest={folder}",
+                f"--requirement={lock}",
+            ],
             "See that pip download works on this host, then run the same command again",
-        )  # fmt: skip
+        )
     return sorted(folder.glob("*.whl"))
 
 
 def _run(argv: list[str], command: str) -> str:
     try:
         done = subprocess.run(
-            argv, capture_output=True, text=True, check=True, timeout=TIMEOUT,
+            argv,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=TIMEOUT,
             env={**os.environ, "LC_ALL": "C.UTF-8"},
-        )  # fmt: skip
+        )
     except (OSError, subprocess.SubprocessError) as error:
         said = str(getattr(error, "stderr", "") or error).strip().splitlines()
         raise SamstudioError(
             f"{argv[0]} failed.", found=" ".join(said[-3:]), expected="its answer", command=command
-        ) from error  # fmt: skip
+        ) from error
     return done.stdout

@@ -41,9 +41,11 @@ def write(file: Path, manifest: Mapping[str, Any], members: Mapping[str, Path], 
     free = shutil.disk_usage(file.parent).free
     if free < needed:
         raise SamstudioError(
-            "The bundle does not fit.", found=f"{free / 2**30:.1f} GiB free in {file.parent}",
-            expected=f"{needed / 2**30:.1f} GiB", command="./samstudio bundle create /path/with/space/bundle.tar",
-        )  # fmt: skip
+            "The bundle does not fit.",
+            found=f"{free / 2**30:.1f} GiB free in {file.parent}",
+            expected=f"{needed / 2**30:.1f} GiB",
+            command="./samstudio bundle create /path/with/space/bundle.tar",
+        )
     try:
         with tarfile.open(part, "w", format=tarfile.GNU_FORMAT) as bundle:
             written = json.dumps(manifest, indent=1).encode()
@@ -57,9 +59,11 @@ def write(file: Path, manifest: Mapping[str, Any], members: Mapping[str, Path], 
         part.replace(file)
     except OSError as error:
         raise SamstudioError(
-            "The bundle cannot be written.", found=str(error), expected=f"a writable {file.parent}",
+            "The bundle cannot be written.",
+            found=str(error),
+            expected=f"a writable {file.parent}",
             command=f"df -h {file.parent}",
-        ) from error  # fmt: skip
+        ) from error
     finally:
         with contextlib.suppress(OSError):
             part.unlink()

@@ -101,9 +101,11 @@ def mended(text: str, option: str, port: int) -> str:
         return address.url
     except ValueError as error:
         raise WrongCommandLine(
-            f"{option} is no usable URL.", found=str(error), expected="http://HOST:PORT",
+            f"{option} is no usable URL.",
+            found=str(error),
+            expected="http://HOST:PORT",
             command=f"{option} http://HOST:{port}",
-        ) from error  # fmt: skip
+        ) from error
 
 
 def studio(found: Deployment, token_file: Path | None = None) -> LabelStudio:

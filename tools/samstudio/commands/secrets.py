@@ -29,9 +29,11 @@ def list_secrets(as_json: AsJson = False) -> None:
     every = [{"name": name, "path": str(store.path(name)), "there": store.exists(name)} for name in NAMES]
     if not any(each["there"] for each in every):
         raise NothingToLookAt(
-            "This host has no secrets.", found=f"none in {store.folder}", expected="a deployment on this host",
+            "This host has no secrets.",
+            found=f"none in {store.folder}",
+            expected="a deployment on this host",
             command="./samstudio deploy",
-        )  # fmt: skip
+        )
 
     def human() -> None:
         for each in every:

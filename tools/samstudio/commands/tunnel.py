@@ -170,17 +170,21 @@ def _end(state: TunnelState, process: int) -> None:
         return
     if SERVICE in Path(f"/proc/{process}/cgroup").read_text():
         raise SamstudioError(
-            "The tunnel is kept by systemd.", found=SERVICE, expected="systemd to stop it",
+            "The tunnel is kept by systemd.",
+            found=SERVICE,
+            expected="systemd to stop it",
             command=f"sudo systemctl stop {SERVICE}   # disable it as well, or it is back after a reboot",
-        )  # fmt: skip
+        )
     os.kill(process, signal.SIGTERM)
     end = time.monotonic() + CLOSE_SECONDS
     while process in state.running:
         if time.monotonic() > end:
             raise SamstudioError(
-                "The tunnel does not end.", found=f"process {process} still runs after {CLOSE_SECONDS} s",
-                expected="it to end on SIGTERM", command=f"kill -KILL {process}",
-            )  # fmt: skip
+                "The tunnel does not end.",
+                found=f"process {process} still runs after {CLOSE_SECONDS} s",
+                expected="it to end on SIGTERM",
+                command=f"kill -KILL {process}",
+            )
         time.sleep(0.1)
 
 

@@ -127,9 +127,15 @@ def _go(walk: Walk, *, quiet: bool) -> None:
 
 
 def _pair(
-    label_studio_url: str, backend_url: str, backend_user: str, token_file: Path | None,
-    password_file: Path | None, *, tunnel_state: Path, **more: Any,
-) -> Pair:  # fmt: skip
+    label_studio_url: str,
+    backend_url: str,
+    backend_user: str,
+    token_file: Path | None,
+    password_file: Path | None,
+    *,
+    tunnel_state: Path,
+    **more: Any,
+) -> Pair:
     """The deployed pair, or the one that the options name; a side that they do not name is the deployed one.
 
     A stored secret is for the server that it was made for, and shown to no other.
@@ -157,9 +163,13 @@ def _pair(
             seen_from_studio = tunnel.url
     named = replace(named, backend=replace(named.backend, internal_url=seen_from_studio))
     return pair.by_hand(
-        named, backend=seen_from_here, **secrets, tunnel_state=tunnel_state,
-        register=existing_label_studio.command(named, token_file, password_file), **more,
-    )  # fmt: skip
+        named,
+        backend=seen_from_here,
+        **secrets,
+        tunnel_state=tunnel_state,
+        register=existing_label_studio.command(named, token_file, password_file),
+        **more,
+    )
 
 
 def _token(own: Deployment, file: Path | None, *, stored: bool) -> str:

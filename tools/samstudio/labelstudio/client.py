@@ -86,11 +86,12 @@ class TokenAuth(httpx.Auth):
         if refreshed.status_code != httpx.codes.OK:
             raise LabelStudioError(
                 "Label Studio does not accept the personal access token.",
-                status=refreshed.status_code, link="token",
+                status=refreshed.status_code,
+                link="token",
                 found=f"{refreshed.status_code} {detail(refreshed)} from {self._refresh_url}",
                 expected="a token that was neither revoked nor made with another SECRET_KEY",
                 command="samstudio token ensure",
-            )  # fmt: skip
+            )
         self._access = refreshed.json()["access"]
         request.headers["Authorization"] = f"Bearer {self._access}"
         yield request
@@ -120,9 +121,13 @@ def is_private(url: str) -> bool:
 def http_client(url: str, *, auth: httpx.Auth | None = None, timeout: httpx.Timeout | float = TIMEOUT) -> httpx.Client:
     """An HTTP client that asks a proxy only for addresses that are not local, whatever `NO_PROXY` forgot."""
     return httpx.Client(
-        base_url=url, auth=auth, timeout=timeout, trust_env=not is_private(url), follow_redirects=False,
+        base_url=url,
+        auth=auth,
+        timeout=timeout,
+        trust_env=not is_private(url),
+        follow_redirects=False,
         verify=_trust() if url.startswith("https:") else True,
-    )  # fmt: skip
+    )
 
 
 def label_studio_client(
@@ -184,10 +189,12 @@ def api_errors(action: str) -> Iterator[None]:
     except httpx.TransportError as error:
         where = str(error.request.url) if error._request is not None else "Label Studio"
         raise LabelStudioError(
-            f"Could not {action}: Label Studio does not answer.", link="label-studio",
-            found=f"{where}: {str(error) or type(error).__name__}", expected="Label Studio listening there",
+            f"Could not {action}: Label Studio does not answer.",
+            link="label-studio",
+            found=f"{where}: {str(error) or type(error).__name__}",
+            expected="Label Studio listening there",
             command="samstudio doctor",
-        ) from error  # fmt: skip
+        ) from error
     except ApiError as error:
         if error.status_code is not None and error.status_code < httpx.codes.BAD_REQUEST:
             raise _something_else(action, flatten(error.body)) from error
@@ -210,11 +217,12 @@ def _refused(action: str, status: int | None, text: str, url: str) -> LabelStudi
     unauthorised = status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN) and "reserved network" not in text
     return LabelStudioError(
         f"Could not {action}: Label Studio refused.",
-        status=status, link="token" if unauthorised else "label-studio",
+        status=status,
+        link="token" if unauthorised else "label-studio",
         found=" ".join(part for part in (str(status or ""), text, f"({url})" if url else "") if part),
         expected="a token of a user who may do this" if unauthorised else "",
         command="samstudio token ensure" if unauthorised else "samstudio doctor",
-    )  # fmt: skip
+    )
 
 
 def detail(response: httpx.Response) -> str:

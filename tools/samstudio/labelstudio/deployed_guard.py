@@ -29,10 +29,12 @@ def read(*, container: str = "", python: Path | None = None) -> ssrf.DeployedGua
     except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
         said = getattr(error, "stderr", "") or str(error)
         raise SamstudioError(
-            f"The banned list of Label Studio in {where} cannot be read.", link="label-studio",
-            found=said.strip().splitlines()[-1] if said.strip() else repr(error), expected="Label Studio running there",
+            f"The banned list of Label Studio in {where} cannot be read.",
+            link="label-studio",
+            found=said.strip().splitlines()[-1] if said.strip() else repr(error),
+            expected="Label Studio running there",
             command=f"docker ps --filter name={container}" if container else f"{where} -m pip show label-studio",
-        ) from error  # fmt: skip
+        ) from error
 
 
 def report(deployed: ssrf.DeployedGuard, addresses: Sequence[str]) -> dict[str, Any]:

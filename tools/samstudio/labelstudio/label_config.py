@@ -9,9 +9,17 @@ from dataclasses import dataclass
 PROMPT_TAGS = ("KeyPointLabels", "KeyPoint", "RectangleLabels", "Rectangle")
 #: Controls into which the backend answers, best first.
 OUTPUT_TAGS = (
-    "BrushLabels", "Brush", "BitmaskLabels", "Bitmask", "PolygonLabels", "Polygon",
-    "EllipseLabels", "Ellipse", "RectangleLabels", "Rectangle",
-)  # fmt: skip
+    "BrushLabels",
+    "Brush",
+    "BitmaskLabels",
+    "Bitmask",
+    "PolygonLabels",
+    "Polygon",
+    "EllipseLabels",
+    "Ellipse",
+    "RectangleLabels",
+    "Rectangle",
+)
 
 
 @dataclass(frozen=True)

@@ -180,14 +180,22 @@ def _ensure_webhook(studio: LabelStudio, project: int, wanted: Wanted, old: list
             did.append("made the webhook")
             if not check:
                 studio.sdk.webhooks.create(
-                    url=url, project=project, send_payload=True, send_for_all_actions=True,
-                    headers=wanted.webhook_headers(), is_active=True,
-                )  # fmt: skip
+                    url=url,
+                    project=project,
+                    send_payload=True,
+                    send_for_all_actions=True,
+                    headers=wanted.webhook_headers(),
+                    is_active=True,
+                )
         elif mine[0].headers != wanted.webhook_headers() or not mine[0].is_active:
             did.append("gave the webhook its basic auth")
             if not check:
                 studio.sdk.webhooks.update(
-                    int(mine[0].id or 0), url=url, headers=wanted.webhook_headers(), is_active=True,
-                    send_payload=True, send_for_all_actions=True,
-                )  # fmt: skip
+                    int(mine[0].id or 0),
+                    url=url,
+                    headers=wanted.webhook_headers(),
+                    is_active=True,
+                    send_payload=True,
+                    send_for_all_actions=True,
+                )
     return did

@@ -42,9 +42,11 @@ def number_of(studio: LabelStudio, title: str) -> int:
     found = by_title(studio, title)
     if found is None:
         raise SamstudioError(
-            f"There is no project {title!r}.", found="none of that title", expected="the quick start's project",
+            f"There is no project {title!r}.",
+            found="none of that title",
+            expected="the quick start's project",
             command="samstudio register",
-        )  # fmt: skip
+        )
     return _id(found)
 
 
@@ -61,9 +63,12 @@ def create(studio: LabelStudio, title: str, label_config: str) -> Project:
     """
     with api_errors(f"create project {title!r}"):
         created = studio.sdk.projects.create(
-            title=title, label_config=label_config, expert_instruction=labeling_configs.instructions(),
-            show_collab_predictions=True, evaluate_predictions_automatically=False,
-        )  # fmt: skip
+            title=title,
+            label_config=label_config,
+            expert_instruction=labeling_configs.instructions(),
+            show_collab_predictions=True,
+            evaluate_predictions_automatically=False,
+        )
         return by_id(studio, _id(created))
 
 

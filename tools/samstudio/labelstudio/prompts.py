@@ -35,18 +35,24 @@ def prompt(
     control = config.working_prompt
     if control is None:
         raise LabelStudioError(
-            "The labeling config has no smart control to click with.", link="label-config",
+            "The labeling config has no smart control to click with.",
+            link="label-config",
             found=", ".join(f"<{control.tag} {control.name!r}>" for control in config.prompts) or "no smart control",
             expected='a <KeyPointLabels> or <RectangleLabels> with smart="true" and with labels that a brush has',
             command="open the project in Label Studio, Settings, Labeling Interface, Code, and add them",
-        )  # fmt: skip
+        )
     width, height = size
     if control.tag.startswith("KeyPoint"):
         place = {"x": point[0] / width * 100, "y": point[1] / height * 100, "width": POINT_WIDTH}
         return _items(control, "keypoint", place, size, is_positive=True)
     left, top, right, bottom = box or (width / 4, height / 4, width * 3 / 4, height * 3 / 4)
-    place = {"x": left / width * 100, "y": top / height * 100, "width": (right - left) / width * 100,
-             "height": (bottom - top) / height * 100, "rotation": 0}  # fmt: skip
+    place = {
+        "x": left / width * 100,
+        "y": top / height * 100,
+        "width": (right - left) / width * 100,
+        "height": (bottom - top) / height * 100,
+        "rotation": 0,
+    }
     return _items(control, "rectangle", place, size)
 
 

@@ -44,12 +44,14 @@ def sign_in(url: str, email: str, password: str) -> Iterator[httpx.Client]:
         if answer.status_code == httpx.codes.OK:
             said = re.findall(r'<p class="error">\s*(.*?)\s*</p>', answer.text, re.DOTALL)
             raise LabelStudioError(
-                f"The password in the secrets is not {email}'s password in Label Studio.", status=401, link="token",
+                f"The password in the secrets is not {email}'s password in Label Studio.",
+                status=401,
+                link="token",
                 found=html.unescape("; ".join(said)) or "the sign-in form again",
                 expected="label_studio_admin_password to be what Label Studio's user was made with",
                 command=f"put the right password into the secret label_studio_admin_password, or set the one it holds: "
                 f"docker exec -it label-studio label-studio reset_password --username {email}",
-            )  # fmt: skip
+            )
         if not answer.is_redirect:
             answer.raise_for_status()
         client.headers["X-CSRFToken"] = client.cookies.get("csrftoken") or token

@@ -39,9 +39,13 @@ def create(studio: LabelStudio, project: int, path: PurePosixPath) -> LocalFiles
     try:
         with api_errors(f"connect the image folder {path}"):
             created: LocalFilesImportStorage = studio.sdk.import_storage.local.create(
-                project=project, path=str(path), title=f"Images in {path}",
-                use_blob_urls=True, recursive_scan=True, regex_filter=PATTERN,
-            )  # fmt: skip
+                project=project,
+                path=str(path),
+                title=f"Images in {path}",
+                use_blob_urls=True,
+                recursive_scan=True,
+                regex_filter=PATTERN,
+            )
             return created
     except LabelStudioError as error:
         error.expected = "the folder mounted into Label Studio, below LOCAL_FILES_DOCUMENT_ROOT, and serving enabled"
@@ -59,8 +63,10 @@ def sync(studio: LabelStudio, storage: LocalFilesImportStorage) -> int:
         synced = studio.sdk.import_storage.local.sync(int(storage.id or 0))
     if str(synced.status).startswith("failed"):
         raise LabelStudioError(
-            f"Label Studio could not import {storage.path}.", link="label-studio",
-            found=str(synced.model_dump().get("traceback") or synced.status), expected="readable images",
+            f"Label Studio could not import {storage.path}.",
+            link="label-studio",
+            found=str(synced.model_dump().get("traceback") or synced.status),
+            expected="readable images",
             command=f"ls -l {storage.path}   # in the Label Studio container",
-        )  # fmt: skip
+        )
     return int(synced.last_sync_count or 0)

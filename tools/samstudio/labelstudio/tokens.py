@@ -65,11 +65,13 @@ def obtain(session: httpx.Client) -> tuple[str, int]:
             answer = session.post("/api/token/")
         if answer.status_code == httpx.codes.CONFLICT:
             raise LabelStudioError(
-                "A personal access token whose value is lost cannot be revoked.", status=409, link="token",
+                "A personal access token whose value is lost cannot be revoked.",
+                status=409,
+                link="token",
                 found=f"Label Studio lists {revoked} tokens and still says that there is one",
                 expected="PyJWT 2.13 beside Label Studio: newer ones refuse its shortened tokens",
                 command="revoke it by hand: Label Studio, Account & Settings, Personal Access Token",
-            )  # fmt: skip
+            )
         answer.raise_for_status()
         return str(answer.json()["token"]), revoked
 

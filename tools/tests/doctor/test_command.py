@@ -19,7 +19,7 @@ from samstudio.labelstudio import ml_backends
 from samstudio.labelstudio.own_records import NAME, OwnRecords
 from typer.testing import CliRunner
 
-from tools.tests import stand_in_backend
+from tools.tests import documented, stand_in_backend
 from tools.tests.doctor.bench import PASSWORD, USER, Bench
 from tools.tests.doctor.rows.means import delete_tasks
 from tools.tests.servers import free_port
@@ -50,6 +50,7 @@ def command(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> li
 def test_a_healthy_pair_is_all_green(bench: Bench, command: list[str]) -> None:
     ran = CliRunner().invoke(app, [*command, "--json"])
     told = json.loads(ran.stdout)
+    documented.check(["doctor"], told)
     assert ran.exit_code == 0, ran.output
     assert told["healthy"]
     assert {finding["status"] for finding in told["findings"]} == {"ok", "skipped"}
@@ -66,6 +67,7 @@ def test_a_broken_link_is_exit_code_1_and_fix_mends_it(bench: Bench, command: li
     assert "record-url-wrong" in broken.output
     mended = CliRunner().invoke(app, [*command, "--fix", "--json"])
     told = json.loads(mended.stdout)
+    documented.check(["doctor"], told)
     assert mended.exit_code == 0, mended.output
     assert "is_interactive" in " ".join(told["did"])
     assert bench.studio.token not in broken.output + mended.output
