@@ -141,6 +141,8 @@ class Backend:
             model = await asyncio.to_thread(load, self.settings)
             self.serving = await self._serve(model)
             self.state = "ready"
+            if model.refused:
+                self.problems.remember("model", f"A slower precision is served: {model.refused}")
             log.info("ready", extra=fields(model=model.describe(), engine=model.describe_engine()))
         except asyncio.CancelledError:
             raise
@@ -180,4 +182,5 @@ class Backend:
         )
         info = model.engine.info
         self.metrics.model.labels(info.model, info.name, info.device, info.precision).set(1)
+        self.metrics.slower.set(1 if model.refused else 0)
         return Serving(model, device, embeddings, prewarmer, predictor, predictions, gate)

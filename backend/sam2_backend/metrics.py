@@ -37,6 +37,9 @@ class Metrics:
         self.model = Gauge(
             "sam2_model_info", "Always 1.", ["model", "engine", "device", "precision"], registry=registry
         )
+        self.slower = Gauge(
+            "sam2_precision_refused", "1 where a faster precision failed its self-check.", registry=registry
+        )
         self.ready = Gauge("sam2_ready", "1 once a model can predict.", registry=registry)
 
     def render(self) -> bytes:

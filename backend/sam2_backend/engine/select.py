@@ -107,6 +107,7 @@ def _load_openvino(config: Path, checkpoint: Path, precision: str, threads: int,
             failure = SelfCheckFailed(f"OpenVINO in {choice} is refused: {error}")
             log.warning("%s", failure)
         else:
+            engine.refused = str(failure or "")
             return engine
     assert failure is not None
     raise failure

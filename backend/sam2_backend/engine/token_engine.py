@@ -19,6 +19,9 @@ class TokenEngine(ABC):
     `restore(export(encode(image)))` decodes exactly as `encode(image)` does: the state itself is float16.
     """
 
+    # Why no faster precision is served, where one was tried.
+    refused = ""
+
     def __init__(self, info: EngineInfo, prompts: PromptEncoder) -> None:
         self._info = info
         self._prompts = prompts

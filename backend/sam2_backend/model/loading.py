@@ -22,12 +22,17 @@ class ModelRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """sha256: of the checkpoint file. overlaps: the engine can decode in one thread while another one encodes."""
+    """sha256: of the checkpoint file. overlaps: the engine can decode in one thread while another one encodes.
+
+    asked: PRECISION. refused: why a faster precision than the one that is served is not, "" if it is the fastest.
+    """
 
     engine: Engine
     files: ModelFiles
     sha256: str
     overlaps: bool
+    asked: str
+    refused: str = ""
 
     def describe(self) -> dict[str, object]:
         return {
@@ -43,6 +48,8 @@ class LoadedModel:
             "name": info.name,
             "device": info.device,
             "precision": info.precision,
+            "asked": self.asked,
+            "refused": self.refused,
             "image_size": info.image_size,
         }
 
@@ -95,7 +102,14 @@ def load(settings: Settings) -> LoadedModel:
         )
     except EngineError as error:
         raise ModelRefused(str(error)) from error
-    return LoadedModel(engine, files, file_sha256(files.checkpoint), bool(getattr(engine, "overlaps", False)))
+    return LoadedModel(
+        engine,
+        files,
+        sha256=file_sha256(files.checkpoint),
+        overlaps=bool(getattr(engine, "overlaps", False)),
+        asked=settings.precision,
+        refused=str(getattr(engine, "refused", "")),
+    )
 
 
 def _writable(folder: Path) -> Path:

@@ -19,7 +19,13 @@ from sam2.modeling.sam2_base import SAM2Base
 from sam2_backend.engine import load_engine
 from sam2_backend.engine.build import build_model
 from sam2_backend.engine.converted import MANIFEST
-from sam2_backend.engine.errors import CheckpointError, DeviceUnavailable, EngineError, UnsupportedModel
+from sam2_backend.engine.errors import (
+    CheckpointError,
+    DeviceUnavailable,
+    EngineError,
+    SelfCheckFailed,
+    UnsupportedModel,
+)
 from sam2_backend.engine.fingerprints import file_sha256, fingerprint
 from sam2_backend.engine.interface import Engine, HostEmbedding, Prompt
 from sam2_backend.engine.openvino import OpenVinoEngine
@@ -185,6 +191,30 @@ def test_precision_that_the_cpu_does_not_have(
     with pytest.raises(DeviceUnavailable, match="PRECISION=bf16, but this CPU does not multiply bfloat16"):
         load_engine(config_of["small"], make_checkpoint("small"), device="cpu", precision="bf16", cache_dir=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_why_a_faster_precision_is_not_served(
+    config_of: dict[str, Path],
+    make_checkpoint: Callable[[str], Path],
+    load: Callable[..., OpenVinoEngine],
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    load()
+
+    def check(engine: OpenVinoEngine, _: object) -> None:
+        if engine.info.precision == "bf16":
+            raise SelfCheckFailed("it differs")
+
+    monkeypatch.setattr("sam2_backend.engine.select.cpu_multiplies_bf16", lambda: True)
+    monkeypatch.setattr("sam2_backend.engine.select.OFFICIAL_SIZE", 0)
+    monkeypatch.setattr("sam2_backend.engine.select.check", check)
+    engine = load_engine(config_of["small"], make_checkpoint("small"), device="cpu", cache_dir=cache)
+    assert isinstance(engine, OpenVinoEngine)
+    assert (engine.info.precision, engine.refused) == ("f32", "OpenVINO in bf16 is refused: it differs")
+    asked = load_engine(config_of["small"], make_checkpoint("small"), device="cpu", precision="f32", cache_dir=cache)
+    assert isinstance(asked, OpenVinoEngine)
+    assert asked.refused == ""
 
 
 def test_embedding_of_another_model(load: Callable[..., OpenVinoEngine]) -> None:

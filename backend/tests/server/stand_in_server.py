@@ -23,7 +23,8 @@ def load(_: Settings) -> LoadedModel:
     if LOAD == "slowly":
         time.sleep(3)
     files = ModelFiles("disc.yaml", Path("disc.pt"), official=None)
-    return LoadedModel(DiscEngine(ENCODE_SECONDS), files, "0" * 64, overlaps=True)
+    refused = "OpenVINO in bf16 is refused: the stand-in was told so" if LOAD == "slower" else ""
+    return LoadedModel(DiscEngine(ENCODE_SECONDS), files, "0" * 64, overlaps=True, asked="auto", refused=refused)
 
 
 sam2_backend.backend.load = load

@@ -43,7 +43,14 @@ def test_health_setup_versions_status(server: Running) -> None:
     status = server.get("/status").json()
     assert status["state"] == "ready"
     assert status["model"] == {"config": "disc.yaml", "checkpoint": "disc.pt", "sha256": "0" * 64, "demo": False}
-    assert status["engine"] == {"name": "stand-in", "device": "cpu", "precision": "f32", "image_size": 256}
+    assert status["engine"] == {
+        "name": "stand-in",
+        "device": "cpu",
+        "precision": "f32",
+        "asked": "auto",
+        "refused": "",
+        "image_size": 256,
+    }
     assert "12" in status["projects"]
     assert status["versions"]["sam2_backend"]
     assert set(status["queue"]) >= {"depth", "limit"}
@@ -278,9 +285,19 @@ def test_metrics_count_what_happened(server: Running, image_host: ImageHost) -> 
         'sam2_queue_depth{class="interactive"} 0.0',
         'sam2_model_info{device="cpu",engine="stand-in",model="disc",precision="f32"} 1.0',
         "sam2_device_memory_bytes",
+        "sam2_precision_refused 0.0",
         "sam2_ready 1.0",
     ):
         assert line in text
+
+
+def test_a_slower_precision_is_told(start_server: StartServer) -> None:
+    server = start_server("0", "slower")
+    status = server.get("/status").json()
+    assert (status["engine"]["precision"], status["engine"]["asked"]) == ("f32", "auto")
+    assert "bf16 is refused" in status["engine"]["refused"]
+    assert "bf16 is refused" in status["last_errors"][0]["message"]
+    assert "sam2_precision_refused 1.0" in server.get("/metrics").text
 
 
 def test_replaced_image_is_noticed_by_its_size(server: Running, image_host: ImageHost) -> None:

@@ -182,6 +182,7 @@ class Bench:
                 return await self.embeddings.get(self.addresses.source(number), Urgency.CLICK, Steps())
 
         task = self.loop.create_task(clicked())
+        task.add_done_callback(lambda task: task.cancelled() or task.exception())  # asked for: nobody may await it
         self.settle()
         return task
 
@@ -364,7 +365,7 @@ class Serving(RuleBasedStateMachine):
 
 TestServing = Serving.TestCase
 TestServing.settings = settings(
-    max_examples=15, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=40, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 
