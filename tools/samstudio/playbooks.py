@@ -34,6 +34,8 @@ RECONSIDER = ("-e", '{"samstudio_reconsider": true}')
 BUNDLE = "samstudio_bundle"
 #: names the file into which the callback plugin samstudio_report writes what a run came to
 REPORT_VARIABLE = "SAMSTUDIO_REPORT"
+#: names the file in which the callback plugin samstudio keeps how long each task of the last run took
+LAST_RUN_VARIABLE = "SAMSTUDIO_LAST_RUN"
 LIST_SECONDS = 120
 
 
@@ -60,6 +62,8 @@ class Arguments:
     only_lists: bool
     #: --check: what would change is told
     rehearses: bool
+    #: every task is run on every host
+    whole: bool
 
 
 def read(extra: Sequence[str]) -> Arguments:
@@ -77,6 +81,7 @@ def read(extra: Sequence[str]) -> Arguments:
         become_password=bool(found.become_ask_pass or found.become_password_file),
         only_lists=found.syntax or found.listhosts or found.listtasks or found.listtags,
         rehearses=found.check,
+        whole=not (found.check or found.subset or found.skip_tags or found.start_at_task or found.tags),
     )
 
 
@@ -96,6 +101,7 @@ def prepare(verb: str, extra: Sequence[str], home: Path, environment: Mapping[st
         environment={
             **({} if "ANSIBLE_CONFIG" in environment else {"ANSIBLE_CONFIG": str(home / "ansible.cfg")}),
             **_display(arguments, home, environment),
+            **({LAST_RUN_VARIABLE: str(home / ".cache" / "last-run" / f"{verb}.json")} if arguments.whole else {}),
         },
     )
 

@@ -34,10 +34,19 @@ def test_the_callers_settings_win() -> None:
     assert ours["ANSIBLE_CALLBACK_PLUGINS"] == "/clone/tools/ansible/callback:/theirs"
     assert ours["ANSIBLE_CONFIG"] == "/clone/ansible.cfg"
     theirs = {"ANSIBLE_CONFIG": "/theirs.cfg"}
-    added = {"ANSIBLE_CALLBACK_PLUGINS": "/clone/tools/ansible/callback"}
+    added = {
+        "ANSIBLE_CALLBACK_PLUGINS": "/clone/tools/ansible/callback",
+        playbooks.LAST_RUN_VARIABLE: "/clone/.cache/last-run/deploy.json",
+    }
     assert playbooks.prepare("deploy", ["-vv"], Path("/clone"), theirs).environment == added
     theirs["ANSIBLE_STDOUT_CALLBACK"] = "yaml"
     assert playbooks.prepare("deploy", [], Path("/clone"), theirs).environment == added
+
+
+@pytest.mark.parametrize("extra", [["--check"], ["--tags", "verify"], ["--skip-tags", "x"], ["--limit", "gpu1"]])
+def test_a_part_of_a_run_teaches_nothing_about_the_whole(extra: list[str]) -> None:
+    assert playbooks.LAST_RUN_VARIABLE in playbooks.prepare("deploy", ["-e", "a=b"], Path("/clone"), {}).environment
+    assert playbooks.LAST_RUN_VARIABLE not in playbooks.prepare("deploy", extra, Path("/clone"), {}).environment
 
 
 @pytest.mark.parametrize(
