@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -111,6 +112,13 @@ def test_destroy_without_a_terminal_wants_to_be_told(destroying: Path, capfd: py
     assert "data: True" in capfd.readouterr().out
 
 
+def test_the_command_that_is_offered_means_the_same_hosts(destroying: Path) -> None:
+    for words in (["--limit", "gpu1"], ["--data", "-e", "a=b c"]):
+        ran = CliRunner().invoke(app, ["destroy", *words, "--json"])
+        offered = shlex.split(json.loads(ran.stdout)["error"]["command"])
+        assert offered == ["samstudio", "destroy", *words, "--yes"]
+
+
 def test_what_changes_nothing_is_not_asked_about(destroying: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert CliRunner().invoke(app, ["destroy", "--check"]).exit_code == 0
     assert "data: False" in capfd.readouterr().out
@@ -132,12 +140,13 @@ def test_a_playbook_that_fails_ends_with_1_and_in_json_says_where(
     assert CliRunner().invoke(app, ["deploy"]).exit_code == 1
     capfd.readouterr()
     (tmp_path / "made").unlink()
-    ran = CliRunner().invoke(app, ["deploy", "--json"])
+    ran = CliRunner().invoke(app, ["deploy", "--json", "-e", "a=b"])
     assert ran.exit_code == 1
     told = json.loads(ran.stdout)
     documented.check(["deploy"], told)
     assert told["changed"] is True
     assert told["error"]["found"] == "localhost, Start it: no such thing"
+    assert told["error"]["command"].startswith("samstudio deploy -e a=b ")
     assert "no such thing" in capfd.readouterr().err or capfd.readouterr().out == ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -101,7 +102,7 @@ def destroy(
     arguments = [*(playbooks.DESTROY_DATA if data else ()), *context.args]
     changes = playbooks.changes("destroy", arguments)
     if changes and not yes:
-        _ask(arguments, data)
+        _ask(arguments, data, ["destroy", *(["--data"] if data else ()), *context.args, "--yes"])
     emit(run("destroy", arguments, as_json=as_json), as_json=as_json, human=_nothing_more)
 
 
@@ -109,8 +110,12 @@ def _nothing_more() -> None:
     """Ansible's display said it all."""
 
 
-def _ask(arguments: list[str], data: bool) -> None:
-    """Say what will be removed from which hosts, and go on only if that is wanted."""
+def _ask(arguments: list[str], data: bool, unasked: list[str]) -> None:
+    """Say what will be removed from which hosts, and go on only if that is wanted.
+
+    Args:
+        unasked: what does the same without asking.
+    """
     home = playbooks.require_home("destroy", arguments)
     found = playbooks.hosts(playbooks.prepare("destroy", arguments, home, os.environ), os.environ)
     if not found:
@@ -129,7 +134,7 @@ def _ask(arguments: list[str], data: bool) -> None:
             "Nobody is there to be asked whether to remove it.",
             found="no terminal",
             expected="a terminal, or --yes",
-            command="samstudio destroy --yes",
+            command=shlex.join(["samstudio", *unasked]),
         )
     if err.input("Remove it? [y/N] ", markup=False).strip().lower() not in ("y", "yes"):
         raise typer.Abort
@@ -163,7 +168,7 @@ def run(verb: str, extra: list[str], *, as_json: bool = False) -> dict[str, Any]
     results = report.pop("results")
     changed = any(sums["changed"] for sums in report["hosts"].values())
     if code and as_json:
-        raise _failed(verb, code, report["failed"], changed)
+        raise _failed(verb, extra, code, report["failed"], changed)
     if code:
         raise typer.Exit(ExitCode.FAILED)
     return {
@@ -189,13 +194,13 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
             return code
 
 
-def _failed(verb: str, code: int, failed: list[dict[str, str]], changed: bool) -> SamstudioError:
+def _failed(verb: str, extra: list[str], code: int, failed: list[dict[str, str]], changed: bool) -> SamstudioError:
     told = "; ".join(f"{each['host']}, {each['task']}: {each['message']}" for each in failed)
     error = SamstudioError(
         f"samstudio {verb} stopped before its end.",
         found=told or f"ansible-playbook ended with exit code {code}",
         expected="every task to succeed",
-        command=f"samstudio {verb}   # once the cause is mended; it goes on where it stopped",
+        command=f"{shlex.join(['samstudio', verb, *extra])}   # once the cause is mended; it goes on where it stopped",
     )
     error.changed = changed
     return error
