@@ -19,11 +19,11 @@ from running import iou
 from sam2.modeling.sam2_base import SAM2Base
 from sam2_backend.engine import load_engine
 from sam2_backend.engine.build import build_model
-from sam2_backend.engine.cuda import TorchEngine
 from sam2_backend.engine.reference import ReferenceEngine
 from sam2_backend.engine.select import config_path
 from sam2_backend.engine.selfcheck import cases, confident_iou, drawn_image
 from sam2_backend.engine.token_engine import TokenEngine
+from sam2_backend.engine.torch_engine import TorchEngine
 
 OFFICIAL = [f"configs/sam2.1/sam2.1_hiera_{size}.yaml" for size in ("t", "s", "b+", "l")]
 WANTED = 0.995

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,8 @@ from sam2_backend.settings import Settings
 from sam2_backend.versions import versions
 
 log = logging.getLogger(__name__)
+# More than images ahead and clicks ever take, so that no click waits for a thread.
+THREADS = 64
 
 
 @dataclass(slots=True)
@@ -63,6 +66,7 @@ class Backend:
 
     async def start(self) -> None:
         """Returns at once; the model loads in a thread."""
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "work"))
         self._fetcher = await self._resources.enter_async_context(Fetcher(self.settings.limits, self.tokens))
         self._loading = asyncio.create_task(self._load())
 

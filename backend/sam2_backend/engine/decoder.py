@@ -18,9 +18,10 @@ from sam2.modeling.sam.transformer import TwoWayAttentionBlock
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.modeling.sam2_utils import LayerNorm2d
 from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch.nn.functional import linear, pad
 
-from sam2_backend.engine.attention import ImageToTokens, TokensToImage
+from sam2_backend.engine.attention import ImageToTokens, TokensToImage, TokensToTokens
+from sam2_backend.engine.fused import Gelu, ResidualNorm
 from sam2_backend.engine.morton import raster_index
 
 
@@ -74,7 +75,7 @@ class MaskDecoder(nn.Module):
         self.first = FirstLayer(transformer.layers[0], model.sam_prompt_encoder.no_mask_embed.weight.data[0])
         self.later = nn.ModuleList(map(LaterLayer, transformer.layers[1:]))
         self.final = TokensToImage(transformer.final_attn_token_to_image)
-        self.norm = transformer.norm_final_attn
+        self.norm = _norm(transformer.norm_final_attn)
         self.position: Tensor
         self.register_buffer("position", dense_position(model))
 
@@ -86,9 +87,10 @@ class MaskDecoder(nn.Module):
         # The rows that anything is read from: predicted IoU, then the masks.
         self.answers = slice(len(learned) - 2, len(self.learned))
 
-        up1, norm, self.activation, up2, _ = decoder.output_upscaling
-        self.up1, self.up2, self.up_norm = _scattering(up1), _scattering(up2), _layer_norm(norm)
-        self.hyper = decoder.output_hypernetworks_mlps
+        up1, norm, _, up2, _ = decoder.output_upscaling
+        self.up1, self.up2, self.up_norm = _scattering(up1), _scattering(up2), _norm(_layer_norm(norm))
+        self.activation = Gelu()
+        self.hyper = Hypernetworks(decoder.output_hypernetworks_mlps)
         self.scores = decoder.iou_prediction_head
 
     def forward(
@@ -100,59 +102,87 @@ class MaskDecoder(nn.Module):
         values: Tensor,
         queries: Tensor,
         prompt: Tensor,
+        absent: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
+        """absent: (T,), minus infinity for prompt tokens that only fill a fixed length, 0 for the others."""
         prompt = torch.cat([self.learned, prompt[0]])
-        tokens, image = self.first(prompt, image, keys, values, queries)
+        if absent is not None:
+            absent = pad(absent, (len(self.learned), 0))
+        tokens, image = self.first(prompt, image, keys, values, queries, absent)
         for layer in self.later:
-            tokens, image = layer(tokens, image, prompt, image + self.position)
+            tokens, image = layer(tokens, image, prompt, image + self.position, absent)
         tokens, prompt = tokens[self.answers], prompt[self.answers]
-        tokens = self.norm(tokens + self.final(tokens + prompt, image + self.position, image))
+        _, tokens = self.norm(tokens, self.final(tokens + prompt, image + self.position, image))
 
-        x = self.up1(image).reshape(high_res_1.shape) + high_res_1
-        x = self.activation(self.up_norm(x))
+        _, x = self.up_norm(high_res_1, self.up1(image).reshape(high_res_1.shape))
+        x = self.activation(x)
         x = self.activation(self.up2(x).reshape(high_res_0.shape) + high_res_0)
-        hyper = torch.cat([mlp(tokens[1 + i : 2 + i]) for i, mlp in enumerate(self.hyper)])
-        return hyper @ x.transpose(0, 1), self.scores(tokens[:1])
+        return self.hyper(tokens[1:]) @ x.transpose(0, 1), self.scores(tokens[:1])
 
 
-class FirstLayer(nn.Module):
+class Layer(nn.Module):
+    """What the two-way blocks share."""
+
+    def __init__(self, layer: TwoWayAttentionBlock) -> None:
+        super().__init__()
+        self.to_tokens = TokensToTokens(layer.self_attn)
+        self.to_image = TokensToImage(layer.cross_attn_token_to_image)
+        self.from_image = ImageToTokens(layer.cross_attn_image_to_token)
+        self.mlp = layer.mlp
+        self.norm1, self.norm2, self.norm3, self.norm4 = map(
+            _norm, (layer.norm1, layer.norm2, layer.norm3, layer.norm4)
+        )
+
+
+class FirstLayer(Layer):
     """The first two-way block: the image's side of it was projected beforehand."""
 
     def __init__(self, layer: TwoWayAttentionBlock, no_mask: Tensor) -> None:
-        super().__init__()
-        self.layer = layer
-        self.to_image = TokensToImage(layer.cross_attn_token_to_image)
-        self.from_image = ImageToTokens(layer.cross_attn_image_to_token)
+        super().__init__(layer)
         self.no_mask: Tensor
         self.register_buffer("no_mask", no_mask.clone())
 
     def forward(
-        self, prompt: Tensor, image: Tensor, keys: Tensor, values: Tensor, queries: Tensor
+        self, prompt: Tensor, image: Tensor, keys: Tensor, values: Tensor, queries: Tensor, absent: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        layer = self.layer
-        tokens = layer.norm1(layer.self_attn(prompt[None], prompt[None], prompt[None])[0])
-        tokens = layer.norm2(tokens + self.to_image.projected(tokens + prompt, keys, values))
-        tokens = layer.norm3(tokens + layer.mlp(tokens))
-        image = image + (self.from_image.projected(queries, tokens + prompt, tokens) + self.no_mask)
-        return tokens, layer.norm4(image)
+        _, tokens = self.norm1(self.to_tokens(prompt, prompt, prompt, absent))
+        _, tokens = self.norm2(tokens, self.to_image.projected(tokens + prompt, keys, values))
+        _, tokens = self.norm3(tokens, self.mlp(tokens))
+        seen = self.from_image.projected(queries, tokens + prompt, tokens, absent) + self.no_mask
+        return tokens, self.norm4(image, seen)[1]
 
 
-class LaterLayer(nn.Module):
+class LaterLayer(Layer):
     """A two-way block whose image tokens depend on the prompt. placed: they and their position encoding, added up."""
 
-    def __init__(self, layer: TwoWayAttentionBlock) -> None:
-        super().__init__()
-        self.layer = layer
-        self.to_image = TokensToImage(layer.cross_attn_token_to_image)
-        self.from_image = ImageToTokens(layer.cross_attn_image_to_token)
+    def forward(
+        self, tokens: Tensor, image: Tensor, prompt: Tensor, placed: Tensor, absent: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        query = tokens + prompt
+        _, tokens = self.norm1(tokens, self.to_tokens(query, query, tokens, absent))
+        _, tokens = self.norm2(tokens, self.to_image(tokens + prompt, placed, image))
+        _, tokens = self.norm3(tokens, self.mlp(tokens))
+        return tokens, self.norm4(image, self.from_image(placed, tokens + prompt, tokens, absent))[1]
 
-    def forward(self, tokens: Tensor, image: Tensor, prompt: Tensor, placed: Tensor) -> tuple[Tensor, Tensor]:
-        layer = self.layer
-        query = (tokens + prompt)[None]
-        tokens = layer.norm1(tokens + layer.self_attn(query, query, tokens[None])[0])
-        tokens = layer.norm2(tokens + self.to_image(tokens + prompt, placed, image))
-        tokens = layer.norm3(tokens + layer.mlp(tokens))
-        return tokens, layer.norm4(image + self.from_image(placed, tokens + prompt, tokens))
+
+class Hypernetworks(nn.Module):
+    """One small network for each mask token, (M, 256) to (M, 32), all of them layer by layer."""
+
+    def __init__(self, networks: nn.ModuleList) -> None:
+        super().__init__()
+        layers = zip(*(network.layers for network in networks), strict=True)
+        stacked = [
+            (torch.stack([own.weight.data.T for own in layer]), torch.stack([own.bias.data[None] for own in layer]))
+            for layer in layers
+        ]
+        self.weights = nn.ParameterList([weight for weight, _ in stacked])
+        self.biases = nn.ParameterList([bias for _, bias in stacked])
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = tokens[:, None]
+        for number, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            x = torch.baddbmm(bias, x.relu() if number else x, weight)
+        return x[:, 0]
 
 
 class Projection(nn.Module):
@@ -193,6 +223,10 @@ def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
     assert bias is not None
     layer.weight.data, layer.bias.data = weight.contiguous().clone(), bias.data.clone()
     return layer
+
+
+def _norm(norm: nn.LayerNorm) -> ResidualNorm:
+    return ResidualNorm(norm, summed=False)
 
 
 def _layer_norm(norm: LayerNorm2d) -> nn.LayerNorm:

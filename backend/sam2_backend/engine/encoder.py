@@ -15,16 +15,19 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, scaled_dot_product_attention
 
 from sam2_backend.engine.errors import UnsupportedModel
+from sam2_backend.engine.fused import Gelu, ResidualNorm
 from sam2_backend.engine.morton import morton_index, raster_index
 
 
 class ImageEncoder(nn.Module):
-    """(1, 3, S, S) normalised image to the three maps of an embedding as tokens in Morton order.
+    """(B, 3, S, S) normalised images to the three maps of an embedding as tokens in Morton order, image after image.
 
-    With g = S / 16: high_res_0 (16 g², 32), high_res_1 (4 g², 64), image (g², 256).
+    With g = S / 16: high_res_0 (16 B g², 32), high_res_1 (4 B g², 64), image (B g², 256).
+
+    merged: query, key and value of a block are one product, which suits a GPU; a CPU does better without splitting it.
     """
 
-    def __init__(self, model: SAM2Base) -> None:
+    def __init__(self, model: SAM2Base, *, merged: bool = False) -> None:
         super().__init__()
         _check(model)
         trunk, neck, decoder = model.image_encoder.trunk, model.image_encoder.neck, model.sam_mask_decoder
@@ -39,7 +42,7 @@ class ImageEncoder(nn.Module):
         self.stage_ends = list(trunk.stage_ends)
         blocks: list[nn.Module] = []
         for block in trunk.blocks:
-            blocks.append(Block(block, side))
+            blocks.append(Block(block, side, merged=merged))
             side = side // 2 if block.q_stride else side
         self.blocks = nn.ModuleList(blocks)
         lateral = [convolution.conv for convolution in reversed(neck.convs)]  # finest first
@@ -50,12 +53,23 @@ class ImageEncoder(nn.Module):
         if model.directly_add_no_mem_embed:
             self.lateral_2.bias.data += model.no_mem_embed.data.reshape(-1)
 
+    def round_products(self, kind: torch.dtype) -> ImageEncoder:
+        """Lets the blocks' products, an encode's work, compute in `kind`. What runs from block to block, the norms
+        and both ends of the encoder stay in float32, so that roundings do not add up over the depth."""
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            block.round_products(kind)
+        return self
+
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x = self.patch(pixels)[0].flatten(1).transpose(0, 1).index_select(0, self.order) + self.position
-        stages = []
+        x = self.patch(pixels).flatten(2).transpose(1, 2).index_select(1, self.order) + self.position
+        x = x.reshape(-1, x.shape[-1])
+        stages: list[Tensor] = []
+        added: Tensor | None = None
         for number, block in enumerate(self.blocks):
-            x = block(x)
+            x, added = block(x, added)
             if number in self.stage_ends:
+                x, added = x + added, None
                 stages.append(x)
         top_down = self.lateral_3(stages[3])
         top_down = top_down.reshape(-1, 1, top_down.shape[-1]).expand(-1, 4, -1).reshape(-1, top_down.shape[-1])
@@ -63,20 +77,26 @@ class ImageEncoder(nn.Module):
 
 
 class Block(nn.Module):
-    """One Hiera block on (side², C) tokens; with query pooling it returns (side² / 4, C')."""
+    """One Hiera block: the stream (B side², C) and what the block before adds to it, to the same after this one.
 
-    def __init__(self, block: MultiScaleBlock, side: int) -> None:
+    With query pooling it returns (B side² / 4, C').
+    """
+
+    def __init__(self, block: MultiScaleBlock, side: int, *, merged: bool = False) -> None:
         super().__init__()
         attention = block.attn
         self.heads = attention.num_heads
         self.width = attention.dim_out
         self.pooled = bool(block.q_stride)
-        self.norm1, self.norm2, self.mlp = block.norm1, block.norm2, block.mlp
+        self.norm1, self.norm2 = ResidualNorm(block.norm1), ResidualNorm(block.norm2)
+        self.widen, self.narrow = block.mlp.layers
+        self.activation = Gelu()
         self.shortcut = block.proj if block.dim != block.dim_out else None
-        self.query, self.key, self.value = _split(attention.qkv)
+        self.products = nn.ModuleList([attention.qkv] if merged else _split(attention.qkv))
         self.out = attention.proj
         self.window = (block.window_size or side) ** 2
         self.padded = bool(block.window_size) and side % block.window_size != 0
+        self.count = side * side
         self.gather: Tensor
         self.scatter: Tensor
         if self.padded:
@@ -84,24 +104,40 @@ class Block(nn.Module):
             self.register_buffer("gather", gather)
             self.register_buffer("scatter", scatter)
 
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.norm1(x)
+    def round_products(self, kind: torch.dtype) -> None:
+        self.norm1.kind = self.norm2.kind = self.activation.kind = kind
+        for part in (self.products, self.out, self.widen, self.narrow, self.shortcut):
+            if part is not None:
+                part.to(kind)
+
+    def forward(self, x: Tensor, added: Tensor | None) -> tuple[Tensor, Tensor]:
+        x, y = self.norm1(x, added)
         if self.shortcut is not None:
-            x = self._pool(self.shortcut(y))
+            pooled = self._pool(self.shortcut(y))
+            x = pooled if pooled.dtype == x.dtype else pooled.to(x.dtype)
         if self.padded:
-            y = pad(y, (0, 0, 0, 1)).index_select(0, self.gather)
+            y = self._rows(pad(y.reshape(-1, self.count, y.shape[-1]), (0, 0, 0, 1)), self.gather)
         window = self.window // 4 if self.pooled else self.window
+        query, key, value = self._project(y)
         attended = scaled_dot_product_attention(
-            self._heads(self._pool(self.query(y)), window),
-            self._heads(self.key(y), self.window),
-            self._heads(self.value(y), self.window),
+            self._heads(self._pool(query), window), self._heads(key, self.window), self._heads(value, self.window)
         )
         y = self.out(attended.transpose(1, 2).reshape(-1, self.width))
         if self.padded:
-            y = y.index_select(0, self.scatter)
-        x = x + y
-        result: Tensor = x + self.mlp(self.norm2(x))
-        return result
+            rows = self.gather.shape[0] // 4 if self.pooled else self.gather.shape[0]
+            y = self._rows(y.reshape(-1, rows, self.width), self.scatter)
+        x, y = self.norm2(x, y)
+        return x, self.narrow(self.activation(self.widen(y)))
+
+    def _project(self, y: Tensor) -> tuple[Tensor, ...]:
+        if len(self.products) == 1:
+            return self.products[0](y).chunk(3, -1)  # type: ignore[no-any-return]
+        return tuple(product(y) for product in self.products)
+
+    @staticmethod
+    def _rows(x: Tensor, index: Tensor) -> Tensor:
+        """The same rows of every image: (B, N, C) to (B M, C)."""
+        return x.index_select(1, index).reshape(-1, x.shape[-1])
 
     def _pool(self, x: Tensor) -> Tensor:
         return x.reshape(-1, 4, self.width).amax(1) if self.pooled else x

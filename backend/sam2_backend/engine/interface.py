@@ -1,12 +1,14 @@
 """What the server may ask of an engine, and the values that cross that line.
 
-An engine is used from one worker thread at a time, unless it has an attribute `overlaps` that is true: then one thread
-may encode while another one decodes and restores. It holds no per-image state of its own. Everything an image needs for
-later clicks is in the `Prepared` value that `encode` or `restore` returned.
+One thread at a time may encode, and one decode and restore; they are the same thread unless the engine has an attribute
+`overlaps` that is true. `pixels` and `export` may be called in any thread at any time. An engine holds no per-image
+state of its own: everything an image needs for later clicks is in the `Prepared` value that `encode` or `restore`
+returned.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -58,6 +60,13 @@ class HostEmbedding:
     image: NDArray[np.float16]
 
 
+class Pixels(Protocol):
+    """An image as the encoder takes it, resized and normalised, wherever the engine wants it. Opaque to the server."""
+
+    @property
+    def nbytes(self) -> int: ...
+
+
 class Prepared(Protocol):
     """Per-image decoder state, wherever the engine wants it (RAM, GPU). Opaque to the server but for its size."""
 
@@ -81,22 +90,35 @@ class EngineInfo:
 
 
 class Engine(Protocol):
+    """Whatever asks for the device raises EngineOutOfMemory if it has no room left, EngineLost if it computes no more.
+
+    batch: how many images `encode_batch` takes at once, 1 where that is no faster.
+    """
+
     @property
     def info(self) -> EngineInfo: ...
 
-    def encode(self, image: NDArray[np.uint8]) -> Prepared:
-        """Upright RGB image (H, W, 3) of any size to its prepared embedding. Resizes and normalises as SAM2 does.
+    @property
+    def batch(self) -> int: ...
 
-        Raises EngineOutOfMemory if the device has no room left even after the engine freed what it could.
+    @property
+    def room(self) -> int | None:
+        """Bytes that embeddings may take of the device's memory, None where they lie in the host's."""
+        ...
+
+    def pixels(self, image: NDArray[np.uint8]) -> Pixels:
+        """The first half of an encode: an upright RGB image (H, W, 3) of any size, resized and normalised as SAM2 does.
+
+        Raises ValueError if it is no such image.
         """
         ...
 
-    def pixels(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The first half of `encode`, without the device, in any thread: (1, 3, S, S), resized and normalised."""
+    def encode_pixels(self, pixels: Pixels) -> Prepared:
+        """The second half: the embedding of one image."""
         ...
 
-    def encode_pixels(self, pixels: NDArray[np.float32]) -> Prepared:
-        """The second half of `encode`, on the device."""
+    def encode_batch(self, pixels: Sequence[Pixels]) -> list[Prepared]:
+        """The embeddings of `batch` images, or of one."""
         ...
 
     def export(self, prepared: Prepared) -> HostEmbedding:
@@ -109,6 +131,10 @@ class Engine(Protocol):
 
     def decode(self, prepared: Prepared, prompt: Prompt) -> Decoded:
         """Masks for one object's prompt."""
+        ...
+
+    def best_mask(self, prepared: Prepared, prompt: Prompt) -> tuple[NDArray[np.float32], float]:
+        """Low-res logits (h, w) of the mask with the highest predicted IoU among those of `decode`, and that IoU."""
         ...
 
 

@@ -6,6 +6,7 @@ Nothing here imports PyTorch: a start from converted graphs saves its seconds an
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sam2_backend.engine.interface import EngineInfo, HostEmbedding, Prepared
+from sam2_backend.engine.interface import EngineInfo, HostEmbedding, Pixels, Prepared
+from sam2_backend.engine.pixels import model_input
 from sam2_backend.engine.prompt_encoder import PromptEncoder
 from sam2_backend.engine.token_engine import TokenEngine, check_embedding
 
@@ -79,6 +81,9 @@ class OpenVinoEngine(TokenEngine):
             graph.create_infer_request() for graph in (projections, mask_prompt, decoder)
         )
 
+    def pixels(self, image: NDArray[np.uint8]) -> Pixels:
+        return model_input(image, self._info.image_size)
+
     def export(self, prepared: Prepared) -> HostEmbedding:
         assert isinstance(prepared, Embedded)
         return prepared.maps
@@ -88,9 +93,11 @@ class OpenVinoEngine(TokenEngine):
         maps = HostEmbedding(embedding.high_res_0.copy(), embedding.high_res_1.copy(), embedding.image.copy())
         return Embedded(maps, *_infer(self._projections, maps.image))
 
-    def _encode(self, pixels: NDArray[np.float32]) -> Embedded:
-        maps = HostEmbedding(*_infer(self._encoder, pixels))
-        return Embedded(maps, *_infer(self._encoder_projections, maps.image))
+    def encode_batch(self, pixels: Sequence[Pixels]) -> list[Prepared]:
+        (image,) = pixels
+        assert isinstance(image, np.ndarray)
+        maps = HostEmbedding(*_infer(self._encoder, image))
+        return [Embedded(maps, *_infer(self._encoder_projections, maps.image))]
 
     def _run(
         self, prepared: Prepared, tokens: NDArray[np.float32], logits: NDArray[np.float32] | None

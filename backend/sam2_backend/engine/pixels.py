@@ -10,8 +10,8 @@ from sam2_backend.native import library
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 SPREAD = np.array([0.229, 0.224, 0.225], np.float32)
 
-_GAIN = 1 / (255 * SPREAD)
-_OFFSET = -MEAN / SPREAD
+GAIN = 1 / (255 * SPREAD)
+OFFSET = -MEAN / SPREAD
 
 
 def model_input(image: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
@@ -27,8 +27,8 @@ def model_input(image: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
         width,
         image.strides[0],
         size,
-        _GAIN.ctypes.data,
-        _OFFSET.ctypes.data,
+        GAIN.ctypes.data,
+        OFFSET.ctypes.data,
         result.ctypes.data,
     ):
         raise MemoryError(f"no memory to resize an image of {width} x {height}")

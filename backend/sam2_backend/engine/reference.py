@@ -103,4 +103,4 @@ class ReferenceEngine:
             logits, scores, _, _ = model.sam_mask_decoder.predict_masks(**inputs)
         else:
             logits, scores, _, _ = model.sam_mask_decoder(multimask_output=multimask, **inputs)
-        return Decoded(logits[0].cpu().numpy(), scores[0].cpu().numpy())
+        return Decoded(logits[0].float().cpu().numpy(), scores[0].float().cpu().numpy())

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sam2_backend.engine.interface import Decoded, EngineInfo, HostEmbedding, Prepared, Prompt
+from sam2_backend.engine.interface import Decoded, EngineInfo, HostEmbedding, Pixels, Prepared, Prompt
 from sam2_backend.engine.morton import morton_index, raster_index
-from sam2_backend.engine.pixels import model_input
 from sam2_backend.engine.prompt_encoder import PromptEncoder
 
 
@@ -21,6 +22,12 @@ class TokenEngine(ABC):
 
     # Why no faster precision is served, where one was tried.
     refused = ""
+    # How many images `encode_batch` takes.
+    batch = 1
+
+    @property
+    def room(self) -> int | None:
+        return None
 
     def __init__(self, info: EngineInfo, prompts: PromptEncoder) -> None:
         self._info = info
@@ -35,11 +42,8 @@ class TokenEngine(ABC):
     def encode(self, image: NDArray[np.uint8]) -> Prepared:
         return self.encode_pixels(self.pixels(image))
 
-    def pixels(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return model_input(image, self._info.image_size)
-
-    def encode_pixels(self, pixels: NDArray[np.float32]) -> Prepared:
-        return self._encode(pixels)
+    def encode_pixels(self, pixels: Pixels) -> Prepared:
+        return self.encode_batch([pixels])[0]
 
     def decode(self, prepared: Prepared, prompt: Prompt) -> Decoded:
         return self._in_raster(self._prompts.choose(self._candidates(prepared, prompt), prompt.multimask))
@@ -48,15 +52,23 @@ class TokenEngine(ABC):
         """All four masks of the decoder, the single-mask output first."""
         return self._in_raster(self._candidates(prepared, prompt))
 
+    def best_mask(self, prepared: Prepared, prompt: Prompt) -> tuple[NDArray[np.float32], float]:
+        chosen = self._prompts.choose(self._candidates(prepared, prompt), prompt.multimask)
+        best = int(chosen.scores.argmax())
+        mask = self._in_raster(Decoded(chosen.logits[best : best + 1], chosen.scores[best : best + 1]))
+        return mask.logits[0], probability(mask.scores[0])
+
+    @abstractmethod
+    def pixels(self, image: NDArray[np.uint8]) -> Pixels: ...
+
+    @abstractmethod
+    def encode_batch(self, pixels: Sequence[Pixels]) -> list[Prepared]: ...
+
     @abstractmethod
     def export(self, prepared: Prepared) -> HostEmbedding: ...
 
     @abstractmethod
     def restore(self, embedding: HostEmbedding) -> Prepared: ...
-
-    @abstractmethod
-    def _encode(self, pixels: NDArray[np.float32]) -> Prepared:
-        """Embedding of a normalised image (1, 3, S, S)."""
 
     @abstractmethod
     def _run(
@@ -68,14 +80,23 @@ class TokenEngine(ABC):
         """
 
     def _candidates(self, prepared: Prepared, prompt: Prompt) -> Decoded:
+        return Decoded(*self._run(prepared, *self._inputs(prompt)))
+
+    def _inputs(self, prompt: Prompt) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """The last two arguments of `_run`."""
         logits = self._prompts.mask_logits(prompt)
         if logits is not None:
             logits = logits.reshape(-1)[self._raster].reshape(-1, 16)
-        return Decoded(*self._run(prepared, self._prompts.tokens(prompt), logits))
+        return self._prompts.tokens(prompt), logits
 
     def _in_raster(self, decoded: Decoded) -> Decoded:
         side = self._info.image_size // 4
         return Decoded(decoded.logits.take(self._morton, axis=1).reshape(-1, side, side), decoded.scores.copy())
+
+
+def probability(score: np.floating[Any] | float) -> float:
+    """A predicted IoU, which the network may put a little outside, within 0 and 1."""
+    return min(1.0, max(0.0, float(score)))
 
 
 def check_embedding(embedding: HostEmbedding, image_size: int) -> None:

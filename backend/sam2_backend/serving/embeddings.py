@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Coroutine
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from sam2_backend.engine.interface import Engine, Prepared
+from sam2_backend.engine.interface import Engine, Pixels, Prepared
 from sam2_backend.images.decode import read_image
 from sam2_backend.images.fetch import Fetcher
 from sam2_backend.images.sources import Source
@@ -22,7 +20,7 @@ from sam2_backend.metrics import Metrics
 from sam2_backend.problems import Problem
 from sam2_backend.serving.claim import Claim, Urgency
 from sam2_backend.serving.device import Device
-from sam2_backend.serving.slots import ImageSlots
+from sam2_backend.serving.slots import AHEAD, ImageSlots
 from sam2_backend.serving.store.disk import DiskTier
 from sam2_backend.serving.store.file_format import StoredImage
 from sam2_backend.serving.store.key import Key, content_hash, engine_hash
@@ -35,6 +33,8 @@ log = logging.getLogger(__name__)
 Outcome = Literal["memory", "disk", "miss"]
 # Embeddings that a slow disk may keep waiting.
 MOST_BEHIND = 8
+# A click that waits for its image is decoded and answered before anything is written.
+CLICK_SECONDS = 0.1
 
 
 class _Work:
@@ -58,12 +58,14 @@ class Embeddings:
         self._fetcher = fetcher
         self._metrics = metrics
         self.sightings = Sightings()
-        self._slots = ImageSlots()
+        self._slots = ImageSlots(self.ahead)
         self._working: dict[tuple[str, bool], _Work] = {}
         self._encoding: dict[Key, _Work] = {}
         self._behind: set[asyncio.Task[None]] = set()
         self.counts = {"memory": 0, "disk": 0, "miss": 0, "evictions": 0}
-        self.memory = MemoryTier(settings.cache_memory_bytes, lambda: self._count_eviction("memory"))
+        self.memory = MemoryTier(
+            _memory_limit(engine, settings.cache_memory_bytes), lambda: self._count_eviction("memory")
+        )
         self.disk = DiskTier(
             settings.cache_dir,
             settings.cache_disk_bytes,
@@ -71,6 +73,12 @@ class Embeddings:
             metrics.dropped.inc,
         )
         device.make_room = self.memory.clear
+
+    @property
+    def ahead(self) -> int:
+        """Images that nobody waits for, on their way at once: with a GPU, as many as fill its batches."""
+        batch = self._device.batch
+        return AHEAD if batch == 1 else batch + min(os.cpu_count() or 1, 4 * batch)
 
     async def get(
         self, source: Source, urgency: Urgency, steps: Steps, frame: tuple[int, int] = (0, 0)
@@ -227,7 +235,7 @@ class Embeddings:
         self._encoding[key] = work
         try:
             with steps.measure("decode_image"):
-                pixels, width, height = await asyncio.to_thread(self._pixels, data)
+                pixels, width, height = await self._device.beside(self._pixels, data)
             del data
             with steps.measure("encode"):
                 prepared = await self._device.encode(pixels, work.claim)
@@ -236,7 +244,7 @@ class Embeddings:
         self._store_behind(key, prepared, width, height, work)
         return PreparedImage(key, prepared, width, height)
 
-    def _pixels(self, data: bytes) -> tuple[NDArray[np.float32], int, int]:
+    def _pixels(self, data: bytes) -> tuple[Pixels, int, int]:
         """The model's input, and the upright image's width and height. Blocks."""
         upright = read_image(data, self._limits.image_pixels)
         return self._engine.pixels(upright.pixels), upright.width, upright.height
@@ -270,8 +278,10 @@ class Embeddings:
             return
 
         async def store() -> None:
+            if work.claim.urgency == Urgency.CLICK:
+                await asyncio.sleep(CLICK_SECONDS)
             try:
-                embedding = await self._device.export(prepared, Claim(Urgency.OPENED))
+                embedding = await self._device.export(prepared)
                 await asyncio.to_thread(self.disk.write, key, StoredImage(embedding, width, height))
             except Exception:
                 log.exception("An image embedding could not be stored")
@@ -287,3 +297,16 @@ class Embeddings:
     def _count_eviction(self, tier: str) -> None:
         self.counts["evictions"] += 1
         self._metrics.evictions.labels(tier).inc()
+
+
+def _memory_limit(engine: Engine, wanted: int) -> int:
+    """CACHE_MEMORY_BYTES, or what the device has left beside the model."""
+    if engine.room is None or engine.room >= wanted:
+        return wanted
+    log.warning(
+        "CACHE_MEMORY_BYTES=%d, but %s has room for %d bytes of embeddings beside the model: that is the limit now",
+        wanted,
+        engine.info.device,
+        engine.room,
+    )
+    return engine.room

@@ -21,7 +21,6 @@ from sam2_backend.serving.gate import ClickGate
 from sam2_backend.settings import Limits
 
 log = logging.getLogger(__name__)
-AT_ONCE = 2
 # Tasks that are looked up between two turns of the event loop, which has clicks and /health to answer.
 BREATH = 50
 MOST_PROJECTS = 200
@@ -87,7 +86,7 @@ class Prewarmer:
         return len(self._waiting)
 
     def start(self) -> None:
-        self._pumps = [asyncio.create_task(self._pump()) for _ in range(AT_ONCE)]
+        self._pumps = [asyncio.create_task(self._pump()) for _ in range(self._embeddings.ahead)]
 
     async def stop(self) -> None:
         running = [*self._pumps, *self._opened.values()]

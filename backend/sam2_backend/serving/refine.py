@@ -17,20 +17,19 @@ Strokes = tuple[tuple[object, ...], ...]
 
 
 class LastLogits:
-    """Used from the event loop only. Holds `size` matrices of 128 kB (float16)."""
+    """Used from the event loop only. Holds `size` matrices of 256 kB: halving them takes longer than all else here."""
 
-    def __init__(self, size: int = 256) -> None:
+    def __init__(self, size: int = 128) -> None:
         self._size = size
-        self._logits: OrderedDict[tuple[object, Key, Strokes], NDArray[np.float16]] = OrderedDict()
+        self._logits: OrderedDict[tuple[object, Key, Strokes], NDArray[np.float32]] = OrderedDict()
 
     def before(self, task: object, image: Key, strokes: Strokes) -> NDArray[np.float32] | None:
         """(h, w) float32 logits of the mask that this prompt extends, or None."""
-        earlier = self._logits.get((task, image, strokes[:-1])) if len(strokes) > 1 else None
-        return None if earlier is None else earlier.astype(np.float32)
+        return self._logits.get((task, image, strokes[:-1])) if len(strokes) > 1 else None
 
     def keep(self, task: object, image: Key, strokes: Strokes, logits: NDArray[np.float32]) -> None:
         entry = (task, image, strokes)
-        self._logits[entry] = np.clip(logits, -32, 32).astype(np.float16)
+        self._logits[entry] = logits
         self._logits.move_to_end(entry)
         while len(self._logits) > self._size:
             self._logits.popitem(last=False)

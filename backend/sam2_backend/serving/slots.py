@@ -16,9 +16,10 @@ CLICKED = 4
 
 
 class ImageSlots:
-    """Used from the event loop only."""
+    """ahead: how many that nobody waits for. Used from the event loop only."""
 
-    def __init__(self) -> None:
+    def __init__(self, ahead: int = AHEAD) -> None:
+        self._ahead = ahead
         self._held: list[bool] = []  # for each slot in use, whether a click took it
         self._waiting: list[tuple[Claim, asyncio.Future[bool]]] = []
 
@@ -50,7 +51,7 @@ class ImageSlots:
         for entry in sorted(self._waiting, key=lambda waiting: waiting[0].rank):
             claim, admitted = entry
             clicked = claim.urgency == Urgency.CLICK
-            if self._held.count(clicked) >= (CLICKED if clicked else AHEAD):
+            if self._held.count(clicked) >= (CLICKED if clicked else self._ahead):
                 continue
             self._waiting.remove(entry)
             if not admitted.done():

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from sam2.modeling.sam2_base import SAM2Base
-from sam2_backend.engine.cuda import TorchEngine
 from sam2_backend.engine.encoder import ImageEncoder
 from sam2_backend.engine.errors import UnsupportedModel
 from sam2_backend.engine.interface import Decoded, Prompt
@@ -16,6 +15,7 @@ from sam2_backend.engine.morton import morton_index
 from sam2_backend.engine.pixels import model_input
 from sam2_backend.engine.reference import ReferenceEngine
 from sam2_backend.engine.selfcheck import cases, confident_iou
+from sam2_backend.engine.torch_engine import TorchEngine
 
 SIZES = ["small", "t", *(pytest.param(size, marks=pytest.mark.slow) for size in ("s", "b+", "l"))]
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import requests
-from label_studio_sdk.converter.brush import decode_rle
 
 HERE = Path(__file__).parent
 PACKAGE_ROOT = HERE.parent.parent
@@ -50,12 +49,13 @@ class Running:
         self.url = f"http://127.0.0.1:{self.port}"
         self.auth: tuple[str, str] | None = None
         kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "HOME") if name in os.environ}
+        packages = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
         program = ["-m", "sam2_backend"] if command == ["sam2_backend"] else [str(HERE / command[0]), *command[1:]]
         # A file, not a pipe: nobody reads while the server runs, and a full pipe would stop it.
         self._log_file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `stop`
         self.process = subprocess.Popen(
             [sys.executable, *program],
-            env=kept | {"PYTHONPATH": str(PACKAGE_ROOT), "PORT": str(self.port), "HOST": "127.0.0.1"} | environment,
+            env=kept | {"PYTHONPATH": packages, "PORT": str(self.port), "HOST": "127.0.0.1"} | environment,
             stderr=self._log_file,
             cwd=HERE,
         )
@@ -187,6 +187,8 @@ def labelled_box(
 
 def brush_mask(item: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """A result item's RLE as (height, width), decoded by Label Studio's own SDK."""
+    from label_studio_sdk.converter.brush import decode_rle
+
     flat = decode_rle(item["value"]["rle"])
     return flat.reshape(item["original_height"], item["original_width"], 4)[:, :, 3] > 0
 

@@ -6,6 +6,7 @@ It knows nothing of the image but a colour, which travels in the embedding, so t
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,9 @@ class DiscState:
 
 
 class DiscEngine:
+    batch = 1
+    room = None
+
     def __init__(self, encode_seconds: float = 0.0, fingerprint: str = "disc-1") -> None:
         self._info = EngineInfo("stand-in", "cpu", "f32", "disc", 256, fingerprint)
         self._encode_seconds = encode_seconds
@@ -55,6 +59,9 @@ class DiscEngine:
             raise EngineOutOfMemory
         return DiscState(float(image.mean()))
 
+    def encode_batch(self, images: Sequence[NDArray[np.float32]]) -> list[DiscState]:
+        return [self.encode_pixels(image) for image in images]
+
     def export(self, prepared: DiscState) -> HostEmbedding:
         small = np.full((2, 2), prepared.colour, np.float16)
         return HostEmbedding(small, small, small)
@@ -73,3 +80,7 @@ class DiscEngine:
         distance = np.hypot(xs - x, ys - y)
         logits = np.stack([radius * factor - distance for factor in factors]).astype(np.float32) * 50
         return Decoded(logits, np.array([0.9, 0.5, 0.4][: len(factors)], np.float32))
+
+    def best_mask(self, prepared: DiscState, prompt: Prompt) -> tuple[NDArray[np.float32], float]:
+        decoded = self.decode(prepared, prompt)
+        return decoded.logits[0], float(decoded.scores[0])

@@ -6,7 +6,7 @@ import asyncio
 import io
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -100,10 +100,38 @@ def test_prewarming_waits_for_a_moment_without_clicks() -> None:
 
 
 def test_an_encode_gives_way_on_the_cpu() -> None:
-    thread = DeviceThread("encode", niceness=7)
-    niceness = thread.submit(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id()), Claim(Urgency.CLICK))
+    def priorities(items: Sequence[object]) -> list[object]:
+        return [os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) for _ in items]
+
+    thread = DeviceThread("encode", priorities, niceness=7)
+    niceness = thread.submit("an image", Claim(Urgency.CLICK))
     own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     assert niceness.result(5) == own + 7
+    thread.close()
+
+
+def test_images_that_nobody_waits_for_are_encoded_together() -> None:
+    """A full batch where there is one; a click, an opened task and what does not fill a batch go alone."""
+    begun, go_on = threading.Event(), threading.Event()
+    taken: list[list[object]] = []
+
+    def encode(images: Sequence[object]) -> list[object]:
+        taken.append(list(images))
+        begun.set()
+        assert go_on.wait(10)
+        return [f"embedding of {image}" for image in images]
+
+    thread = DeviceThread("encode", encode, most=3)
+    first = thread.submit("first", Claim(Urgency.PREWARM))
+    assert begun.wait(10)
+    waiting = [thread.submit(number, Claim(Urgency.PREWARM)) for number in range(5)]
+    opened, clicked = thread.submit("opened", Claim(Urgency.OPENED)), thread.submit("click", Claim(Urgency.CLICK))
+    waiting[0].cancel()
+    go_on.set()
+    assert [done.result(10) for done in (clicked, opened)] == ["embedding of click", "embedding of opened"]
+    assert [done.result(10) for done in waiting[1:]] == [f"embedding of {number}" for number in range(1, 5)]
+    assert first.done()
+    assert taken == [["first"], ["click"], ["opened"], [1, 2, 3], [4]]
     thread.close()
 
 
