@@ -17,8 +17,7 @@ from typing import Any
 
 import aiohttp
 import orjson
-from running import SPLIT_CONFIG, predict_body
-from serving import click_body, percentile
+from serving import SPLIT_CONFIG, click_body, percentile, predict_body
 
 from benchmarks.gpu.common import Table
 from benchmarks.gpu.servers import HEIGHT, WIDTH, Bench, serving

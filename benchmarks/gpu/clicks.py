@@ -14,7 +14,17 @@ IMAGES = ((1024, 768), (4000, 3000))
 
 
 def run(asked: Namespace) -> None:
-    columns = ("model", "mask", "image", "warm ms", "p95", "cold ms", "p95 cold", "server's share of a cold one, ms")
+    columns = (
+        "model",
+        "mask",
+        "image",
+        "warm ms",
+        "p95",
+        "cold ms",
+        "p95 cold",
+        "steps of a warm one, ms",
+        "of a cold one",
+    )
     table = Table(asked, "clicks", columns)
     for size in asked.sizes:
         for mask, smooth in (("smooth", "1"), ("ragged", "")):
@@ -33,8 +43,13 @@ def _measure(asked: Namespace, bench: Bench, width: int, height: int) -> tuple[o
     for turn in range(3):
         bench.click(annotator, name, turn, width, height)
     warm = milliseconds(lambda turn: bench.click(annotator, name, turn, width, height), times)
+    steps = [_steps(bench)]
     cold = milliseconds(lambda turn: bench.click(annotator, names[turn], turn, width, height), times)
-    steps = bench.server.get("/status").json()["last_click"]["milliseconds"]
-    shares = ", ".join(f"{step} {value:.1f}" for step, value in steps.items())
+    steps.append(_steps(bench))
     median = statistics.median
-    return median(warm), percentile(warm, 95), median(cold), percentile(cold, 95), shares
+    return median(warm), percentile(warm, 95), median(cold), percentile(cold, 95), *steps
+
+
+def _steps(bench: Bench) -> str:
+    taken = bench.server.get("/status").json()["last_click"]["milliseconds"]
+    return ", ".join(f"{step} {value:.1f}" for step, value in taken.items())

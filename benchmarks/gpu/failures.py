@@ -8,8 +8,7 @@ import time
 from argparse import Namespace
 from collections.abc import Callable
 
-from running import Running
-from serving import Annotator, click_body
+from serving import Annotator, Running, click_body
 
 from benchmarks.gpu.common import Table
 from benchmarks.gpu.servers import Bench, serving, start
