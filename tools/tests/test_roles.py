@@ -195,6 +195,23 @@ def test_variables_carry_their_roles_name(role: str) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
+def test_no_role_reads_what_another_keeps_to_itself(role: str) -> None:
+    files = [path for path in (ROOT / "roles" / role).rglob("*") if path.suffix in (".yml", ".j2")]
+    private = {name for path in files for name in re.findall(r"\b__([a-z]\w*)", path.read_text())}
+    others = {name for name in private for other in ROLES if name.startswith(f"{other}_") and other != role}
+    assert {name for name in others if not name.startswith(role)} == set()
+
+
+def test_a_tasks_name_says_what_it_is_about() -> None:
+    """In a log it stands alone: "Remove them" tells nothing there."""
+    files = [*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("roles/*/handlers/*.yml")]
+    tasks = [part for file in files for part in mappings(yaml.safe_load(file.read_text()))]
+    names = {str(part["name"]) for part in tasks if {"name"} < set(part)}
+    assert len(names) > 300
+    assert {name for name in names if re.fullmatch(r"[A-Z][a-z]+|[A-Z][a-z]+ (it|them)|Begin to .* it", name)} == set()
+
+
+@pytest.mark.parametrize("role", ROLES)
 def test_role_has_a_readme(role: str) -> None:
     assert f"# {role}" in (ROOT / "roles" / role / "README.md").read_text()
 
