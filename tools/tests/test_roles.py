@@ -176,6 +176,26 @@ def test_an_inventory_has_the_last_word_but_for_the_command_line(tmp_path: Path,
     assert ssrf.blocking(banned, "172.30.9.21")
 
 
+SOURCES = """
+- hosts: here
+  gather_facts: false
+  tasks:
+    - ansible.builtin.include_vars: {file: "{{ role }}/vars/main.yml"}
+    - ansible.builtin.copy: {content: "{{ __preflight_callers_proxies | to_json }}", dest: "{{ result }}", mode: "0600"}
+"""
+
+
+def test_the_callers_proxies_are_handed_to_the_probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
+    here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    (tmp_path / "play.yml").write_text(SOURCES)
+    (tmp_path / "hosts.yml").write_text(json.dumps({"all": {"hosts": {"here": here}}}))
+    said = {"role": str(ROOT / "roles" / "preflight"), "result": str(tmp_path / "said")}
+    done = ansible("-i", "hosts.yml", "play.yml", "-e", json.dumps(said), cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert json.loads((tmp_path / "said").read_text())["HTTPS_PROXY"] == "http://proxy.example.com:3128"
+
+
 def test_no_play_does_the_same_twice() -> None:
     counts = [Counter(name for name, _ in play) for play in listed_tasks()]
     assert [name for play in counts for name, count in play.items() if count > 1] == []
@@ -265,6 +285,13 @@ def test_no_condition_of_an_imported_playbook_changes_while_it_runs() -> None:
     for condition in conditions:
         assert "preflight_plan" not in condition
         assert "preflight_found" not in condition
+
+
+def test_every_play_that_fetches_knows_the_hosts_proxies() -> None:
+    plays = [*read(ROOT / "playbooks" / "deploy.yml"), *read(ROOT / "playbooks" / "bundle.yml")]
+    asked = [play for play in plays if "hosts" in play and play["name"] != "Connect Label Studio and the backend"]
+    assert len(asked) > 7
+    assert [play["name"] for play in asked if "preflight_found.proxies" not in play.get("environment", "")] == []
 
 
 def test_every_container_starts_from_the_same_hardening() -> None:
