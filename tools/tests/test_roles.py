@@ -294,6 +294,17 @@ def test_every_play_that_fetches_knows_the_hosts_proxies() -> None:
     assert [play["name"] for play in asked if "preflight_found.proxies" not in play.get("environment", "")] == []
 
 
+def test_packages_are_found_on_a_host_that_never_fetched_a_list() -> None:
+    tasks = {file: list(mappings(yaml.safe_load(file.read_text()))) for file in ROOT.glob("roles/*/tasks/*.yml")}
+    installs = {
+        file: [task["ansible.builtin.apt"] for task in found if "ansible.builtin.apt" in task]
+        for file, found in tasks.items()
+    }
+    assert sum(map(len, installs.values())) > 8
+    assert [str(file) for file, found in installs.items() if found and not found[0].get("update_cache")] == []
+    assert [str(file) for file, found in tasks.items() for task in found if "ansible.builtin.package" in task] == []
+
+
 def test_every_container_starts_from_the_same_hardening() -> None:
     module = "community.docker.docker_container"
     tasks = [task for file in ROOT.glob("roles/*/tasks/*.yml") for task in mappings(yaml.safe_load(file.read_text()))]
