@@ -294,6 +294,15 @@ def test_every_play_that_fetches_knows_the_hosts_proxies() -> None:
     assert [play["name"] for play in asked if "preflight_found.proxies" not in play.get("environment", "")] == []
 
 
+def test_on_the_control_machine_everything_is_done_as_who_deploys() -> None:
+    """An inventory's ansible_become wins over the keyword `become`, and root's files could not be read afterwards."""
+    files = ROOT.glob("roles/*/tasks/*.yml")
+    tasks = [task for file in files for task in mappings(yaml.safe_load(file.read_text()))]
+    local = [task for task in tasks if task.get("delegate_to") == "localhost"]
+    assert len(local) > 5
+    assert [task["name"] for task in local if task["vars"].get("ansible_become") is not False or "become" in task] == []
+
+
 def test_packages_are_found_on_a_host_that_never_fetched_a_list() -> None:
     tasks = {file: list(mappings(yaml.safe_load(file.read_text()))) for file in ROOT.glob("roles/*/tasks/*.yml")}
     installs = {

@@ -12,7 +12,7 @@ PROMPT = re.compile(rb"(\[sudo\] password for \w+|BECOME password): ?$")
 user, password, command = sys.argv[1:]
 child, terminal = pty.fork()
 if child == 0:
-    os.execvp("su", ["su", user, "--command", command])
+    os.execvp("su", ["su", user, "--session-command", command])  # --command takes the terminal away
 said = b""
 while True:
     try:
