@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,47 @@ def test_two_that_start_at_once_share_one_environment(clone: Path) -> None:
     assert [process.returncode for process in started] == [0, 0], ended
     assert {printed for printed, _ in ended} == {f"{clone / '.venv'} deploy\n"}
     assert sum("Preparing" in said for _, said in ended) == 1
+
+
+#: Ubuntu 22.04's: its own Python is too old for Ansible, and it offers another one. Only what is asked of it is there.
+UBUNTU = {
+    "python3": 'test -z "$1" || exit 1',
+    "sudo": 'shift; exec "$@"',
+    "apt-cache": '[ "$*" = "show python3.11-venv" ]',
+    "apt-get": 'echo "$*" >> {bin}/asked; case "$*" in *" python3.11 "*) ln -s {python} {bin}/python3.11 ;; esac',
+}
+
+
+def test_where_python_is_too_old_the_one_beside_it_is_installed(clone: Path) -> None:
+    folder = clone / "bin"
+    folder.mkdir()
+    for name in (
+        "bash",
+        "cat",
+        "cut",
+        "dirname",
+        "env",
+        "flock",
+        "id",
+        "mkdir",
+        "readlink",
+        "rm",
+        "sha256sum",
+        "touch",
+    ):
+        (folder / name).symlink_to(str(shutil.which(name)))
+    for name, script in UBUNTU.items():
+        script = script.format(bin=folder, python=sys.executable) if "{" in script else script
+        (folder / name).write_text(f"#!/bin/sh\nPATH={os.environ['PATH']}\n{script}\n")
+        (folder / name).chmod(0o755)
+    done = subprocess.run(
+        [clone / "samstudio", "deploy"], capture_output=True, text=True, timeout=300, check=False,
+        stdin=subprocess.DEVNULL, env={"PATH": str(folder)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    asked = (folder / "asked").read_text()
+    assert "install --yes --quiet=2 --no-install-recommends python3.11 python3.11-venv" in asked
+    assert done.stdout == f"{clone / '.venv'} deploy\n"
 
 
 def run(clone: Path) -> subprocess.CompletedProcess[str]:

@@ -127,7 +127,38 @@ def test_proxies_have_lower_case_names(
         monkeypatch.delenv(key.upper(), raising=False)
     for key, value in environment.items():
         monkeypatch.setenv(key, value)
-    assert sources.proxies() == found
+    assert sources.proxies({}) == found
+
+
+def test_a_proxy_that_sudo_forgets_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in sources.PROXIES:
+        monkeypatch.delenv(key, raising=False)
+        monkeypatch.delenv(key.upper(), raising=False)
+    file = tmp_path / "environment"
+    monkeypatch.setattr(sources, "ENVIRONMENT_FILE", str(file))
+    assert sources.proxies({"https_proxy": "http://typed.example.com:3128", "no_proxy": ""}) == {
+        "https_proxy": "http://typed.example.com:3128"
+    }
+    file.write_text(
+        'PATH="/bin"\nHTTP_PROXY=http://site.example.com:3128\nexport https_proxy="http://site.example.com:3128"\n# x\n'
+    )
+    site = "http://site.example.com:3128"
+    assert sources.proxies({}) == {"http_proxy": site, "https_proxy": site}
+    assert sources.proxies({"https_proxy": "http://typed.example.com:3128"})["https_proxy"] != site
+
+
+def test_addresses_are_asked_through_the_proxy_that_was_given(guarded: str) -> None:
+    """The proxy answers 500 for everybody; past it, the name could not be resolved."""
+    proxies = {"http_proxy": f"http://{guarded}"}
+    settings = {"os": DEBIAN, "urls": {"x": "http://no-such-host.invalid/"}, "timeout": 5.0, "proxies": proxies}
+    environment = {key: value for key, value in os.environ.items() if "proxy" not in key.lower()}
+    done = subprocess.run(
+        [sys.executable, str(sources.__file__)], capture_output=True, text=True, check=True, timeout=60,
+        env={**environment, "PREFLIGHT_SETTINGS": json.dumps(settings)},
+    )  # fmt: skip
+    found = json.loads(done.stdout)
+    assert found["unreachable"]["x"] == "HTTP 500"
+    assert found["proxies"] == proxies
 
 
 class Guarded(BaseHTTPRequestHandler):
@@ -159,7 +190,7 @@ def test_an_index_with_a_password_is_asked_with_it(guarded: str) -> None:
 
 def test_what_cannot_be_reached_says_why_and_no_password(tmp_path: Path) -> None:
     urls = {"closed": "http://user:s3cret@127.0.0.1:9/", "odd": "http://u:s3cret@x:y/", "none": ""}
-    settings = {"os": DEBIAN, "urls": urls, "timeout": 2.0}
+    settings = {"os": DEBIAN, "urls": urls, "timeout": 2.0, "proxies": {}}
     done = subprocess.run(
         [sys.executable, str(sources.__file__)], capture_output=True, text=True, check=True, timeout=60,
         env={**os.environ, "PREFLIGHT_SETTINGS": json.dumps(settings), "NO_PROXY": "127.0.0.1"},

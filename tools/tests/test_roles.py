@@ -176,6 +176,26 @@ def test_an_inventory_has_the_last_word_but_for_the_command_line(tmp_path: Path,
     assert ssrf.blocking(banned, "172.30.9.21")
 
 
+SOURCES = """
+- hosts: here
+  gather_facts: false
+  tasks:
+    - ansible.builtin.include_vars: {file: "{{ role }}/vars/main.yml"}
+    - ansible.builtin.copy: {content: "{{ __preflight_callers_proxies | to_json }}", dest: "{{ result }}", mode: "0600"}
+"""
+
+
+def test_the_callers_proxies_are_handed_to_the_probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
+    here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    (tmp_path / "play.yml").write_text(SOURCES)
+    (tmp_path / "hosts.yml").write_text(json.dumps({"all": {"hosts": {"here": here}}}))
+    said = {"role": str(ROOT / "roles" / "preflight"), "result": str(tmp_path / "said")}
+    done = ansible("-i", "hosts.yml", "play.yml", "-e", json.dumps(said), cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert json.loads((tmp_path / "said").read_text())["HTTPS_PROXY"] == "http://proxy.example.com:3128"
+
+
 def test_no_play_does_the_same_twice() -> None:
     counts = [Counter(name for name, _ in play) for play in listed_tasks()]
     assert [name for play in counts for name, count in play.items() if count > 1] == []
@@ -192,6 +212,23 @@ def test_variables_carry_their_roles_name(role: str) -> None:
     folder = ROOT / "roles" / role
     names = {**(read(folder / "defaults" / "main.yml") or {}), **(read(folder / "vars" / "main.yml") or {})}
     assert [name for name in names if not name.lstrip("_").startswith(role)] == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_role_reads_what_another_keeps_to_itself(role: str) -> None:
+    files = [path for path in (ROOT / "roles" / role).rglob("*") if path.suffix in (".yml", ".j2")]
+    private = {name for path in files for name in re.findall(r"\b__([a-z]\w*)", path.read_text())}
+    others = {name for name in private for other in ROLES if name.startswith(f"{other}_") and other != role}
+    assert {name for name in others if not name.startswith(role)} == set()
+
+
+def test_a_tasks_name_says_what_it_is_about() -> None:
+    """In a log it stands alone: "Remove them" tells nothing there."""
+    files = [*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("roles/*/handlers/*.yml")]
+    tasks = [part for file in files for part in mappings(yaml.safe_load(file.read_text()))]
+    names = {str(part["name"]) for part in tasks if {"name"} < set(part)}
+    assert len(names) > 300
+    assert {name for name in names if re.fullmatch(r"[A-Z][a-z]+|[A-Z][a-z]+ (it|them)|Begin to .* it", name)} == set()
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -248,6 +285,33 @@ def test_no_condition_of_an_imported_playbook_changes_while_it_runs() -> None:
     for condition in conditions:
         assert "preflight_plan" not in condition
         assert "preflight_found" not in condition
+
+
+def test_every_play_that_fetches_knows_the_hosts_proxies() -> None:
+    plays = [*read(ROOT / "playbooks" / "deploy.yml"), *read(ROOT / "playbooks" / "bundle.yml")]
+    asked = [play for play in plays if "hosts" in play and play["name"] != "Connect Label Studio and the backend"]
+    assert len(asked) > 7
+    assert [play["name"] for play in asked if "preflight_found.proxies" not in play.get("environment", "")] == []
+
+
+def test_on_the_control_machine_everything_is_done_as_who_deploys() -> None:
+    """An inventory's ansible_become wins over the keyword `become`, and root's files could not be read afterwards."""
+    files = ROOT.glob("roles/*/tasks/*.yml")
+    tasks = [task for file in files for task in mappings(yaml.safe_load(file.read_text()))]
+    local = [task for task in tasks if task.get("delegate_to") == "localhost"]
+    assert len(local) > 5
+    assert [task["name"] for task in local if task["vars"].get("ansible_become") is not False or "become" in task] == []
+
+
+def test_packages_are_found_on_a_host_that_never_fetched_a_list() -> None:
+    tasks = {file: list(mappings(yaml.safe_load(file.read_text()))) for file in ROOT.glob("roles/*/tasks/*.yml")}
+    installs = {
+        file: [task["ansible.builtin.apt"] for task in found if "ansible.builtin.apt" in task]
+        for file, found in tasks.items()
+    }
+    assert sum(map(len, installs.values())) > 8
+    assert [str(file) for file, found in installs.items() if found and not found[0].get("update_cache")] == []
+    assert [str(file) for file, found in tasks.items() for task in found if "ansible.builtin.package" in task] == []
 
 
 def test_every_container_starts_from_the_same_hardening() -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import sys
+
+PROMPT = re.compile(rb"(\[sudo\] password for \w+|BECOME password): ?$")
 
 user, password, command = sys.argv[1:]
 child, terminal = pty.fork()
 if child == 0:
-    os.execvp("su", ["su", user, "--command", command])
-said, typed = b"", 0
+    os.execvp("su", ["su", user, "--session-command", command])  # --command takes the terminal away
+said = b""
 while True:
     try:
         part = os.read(terminal, 4096)
@@ -19,8 +22,7 @@ while True:
     if not part:
         break
     said += part
-    if said.lower().count(b"password") > typed and said.rstrip().endswith(b":"):
-        typed = said.lower().count(b"password")
+    if PROMPT.search(said):
         os.write(terminal, password.encode() + b"\n")
 sys.stdout.write(said.decode(errors="replace"))
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,13 +25,15 @@ ROADS = [
 
 @pytest.fixture(scope="module")
 def taken() -> dict[tuple[str, str], list[str]]:
-    """The hosts that took each road."""
+    """The hosts that took each road, printed for the log."""
     found: dict[tuple[str, str], list[str]] = {}
     for path in sorted(RECORDED.glob("*.json")):
         choices = {"docker_engine_source": EXISTING, **json.loads(path.read_text())}
         for road in choices.items():
             found.setdefault(road, []).append(path.stem)
     assert found, f"no scenario wrote down its roads in {RECORDED}"
+    for (what, way), hosts in sorted(found.items()):
+        sys.stdout.write(f"{what} = {way or 'none named'}: {', '.join(hosts)}\n")
     return found
 
 

@@ -7,6 +7,7 @@ file. Settings arrive as JSON in the environment variable PREFLIGHT_SETTINGS:
                             not a refusal or a server error counts as reachable; nothing is tried if there are none
     timeout: float          seconds for one address
     os: {id, codename}      of this system
+    proxies: {name: url}    those of the person who deploys this very machine, which sudo keeps from this process
 
 The output holds passwords where the host's own settings do (proxies, pip's indexes): it is for other programs only.
 """
@@ -33,13 +34,28 @@ from pathlib import Path
 CA_FOLDERS = ("/usr/local/share/ca-certificates", "/etc/pki/ca-trust/source/anchors")
 PIP_FILES = ("/etc/pip.conf", "~/.pip/pip.conf", "~/.config/pip/pip.conf")
 PROXIES = ("http_proxy", "https_proxy", "no_proxy")
+ENVIRONMENT_FILE = "/etc/environment"
 PACKAGES = re.compile(r"'(?P<address>[^']+)/dists/(?P<suite>[^']+)/(?P<component>[^/']+)/binary-")
 MIRROR_FILE = "mirror+file:"
 
 
-def proxies() -> dict[str, str]:
-    """The proxies of this process's environment under their lower-case names, which every program understands."""
-    return {key: value for key in PROXIES if (value := os.environ.get(key) or os.environ.get(key.upper(), ""))}
+def proxies(given: dict[str, str]) -> dict[str, str]:
+    """The proxies under their lower-case names, which every program understands.
+
+    The given ones come first, then this process's environment, then the host's own, which sudo does not pass on.
+    """
+    places = (given, dict(os.environ), _environment_file())
+    found = {key: [place.get(key) or place.get(key.upper(), "") for place in places] for key in PROXIES}
+    return {key: next(filter(None, values)) for key, values in found.items() if any(values)}
+
+
+def _environment_file() -> dict[str, str]:
+    """What pam_env reads for everybody who logs in."""
+    with contextlib.suppress(OSError):
+        lines = Path(ENVIRONMENT_FILE).read_text().splitlines()
+        pairs = (line.strip().removeprefix("export ").partition("=") for line in lines)
+        return {key: value.strip("\"'") for key, _, value in pairs}
+    return {}
 
 
 def apt_sources() -> list[dict[str, str]]:
@@ -166,6 +182,8 @@ def _blocked(error: urllib.error.HTTPError) -> bool:
 def main() -> None:
     settings = json.loads(os.environ["PREFLIGHT_SETTINGS"])
     system = settings["os"]
+    ways_out = proxies(settings["proxies"])
+    os.environ.update(ways_out)
     sources = apt_sources()
     pip, mirror = pip_settings(), debian_mirror(system, sources)
     own = {"pip_index": str(pip["index_url"]), "debian_mirror": mirror["main"]} if settings["urls"] else {}
@@ -177,7 +195,7 @@ def main() -> None:
         "apt_sources": sources,
         "debian_mirror": mirror,
         "pip": pip,
-        "proxies": proxies(),
+        "proxies": ways_out,
         "ca_certificates": sorted(str(path) for folder in CA_FOLDERS for path in Path(folder).rglob("*.crt")),
         "unreachable": unreachable,
     }
