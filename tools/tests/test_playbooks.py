@@ -21,10 +21,13 @@ TOOLS = Path(__file__).parents[1]
         ("deploy", [], ("-i", "/clone/inventory/local", "/clone/site.yml")),
         ("deploy", ["-i", "lab"], ("/clone/site.yml", "-i", "lab")),
         ("deploy", ["--inventory=lab"], ("/clone/site.yml", "--inventory=lab")),
-        ("verify", ["--check", "--diff", "-e", "x=1"],
-         ("-i", "/clone/inventory/local", "/clone/playbooks/verify.yml", "--check", "--diff", "-e", "x=1")),
+        (
+            "verify",
+            ["--check", "--diff", "-e", "x=1"],
+            ("-i", "/clone/inventory/local", "/clone/playbooks/verify.yml", "--check", "--diff", "-e", "x=1"),
+        ),
     ],
-)  # fmt: skip
+)
 def test_arguments_pass_through(verb: str, extra: list[str], argv: tuple[str, ...]) -> None:
     assert playbooks.prepare(verb, extra, Path("/clone"), {}).argv == ("ansible-playbook", *argv)
 
@@ -190,9 +193,14 @@ def test_a_bundle_holds_what_the_playbook_describes(
 ) -> None:
     work, file = clone / ".cache" / "bundle", tmp_path / "out" / "bundle.tar"
     images = work / "images-1.tar"
-    description = {"os": {"id": "debian", "version": "12", "name": "Debian 12"}, "arch": "x86_64", "images": {},
-                   "choices": {"model": "demo", "device": "cpu", "asked": "{{ asked }}"}, "packages": ["tool"],
-                   "files": {"images.tar": str(images)}}  # fmt: skip
+    description = {
+        "os": {"id": "debian", "version": "12", "name": "Debian 12"},
+        "arch": "x86_64",
+        "images": {},
+        "choices": {"model": "demo", "device": "cpu", "asked": "{{ asked }}"},
+        "packages": ["tool"],
+        "files": {"images.tar": str(images)},
+    }
     copies = [
         {"name": str(path), "ansible.builtin.copy": {"content": content, "dest": str(path), "mode": "0644"}}
         for path, content in [(images, "layers"), (work / "description.json", json.dumps(description))]
