@@ -10,10 +10,10 @@ import typer
 from samstudio import __version__, deployment
 from samstudio.commands import bundle, fleet, playbooks, samples, secrets, ssrf, token, tunnel
 from samstudio.commands.click import click
+from samstudio.commands.doctor import doctor
 from samstudio.commands.prewarm import prewarm
 from samstudio.commands.register import register
 from samstudio.commands.status import status
-from samstudio.doctor.cli import doctor
 from samstudio.verbs import (
     CONNECTING,
     EPILOG,
