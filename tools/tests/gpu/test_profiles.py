@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from samstudio.gpu import DriverSettings, driver_plan, toolkit_plan, torch_plan
+from samstudio.gpu import Action, DriverSettings, driver_plan, toolkit_plan, torch_plan
+from samstudio.gpu.compatibility import CHIPS, chip_of
+from samstudio.gpu.driver_plan import Reboot
 
-from .hosts import MISMATCH, NO_DRIVER, Host
+from .hosts import CARDS, MISMATCH, NO_DRIVER, SYSTEMS, Host
 
 DEBIAN_OWN = (("nvidia-kernel-dkms", "535.247.01-1~deb12u1"), ("nvidia-smi", "535.247.01-1~deb12u1"))
 NVIDIA_DEBIAN = (("nvidia-driver-cuda", "580.95.05-1"), ("nvidia-kernel-open-dkms", "580.95.05-1"))
@@ -483,5 +485,10 @@ def test_the_toolkit_follows_the_hardware(name: str) -> None:
         assert (plan.action.value, plan.mode, plan.gpu_ready) == ("install", "cdi", facts.smi.works)
 
 
-def test_there_are_enough_profiles() -> None:
-    assert len(PROFILES) >= 40
+def test_every_generation_system_and_decision_has_a_profile() -> None:
+    chips = [chip_of(CARDS[card][0]) for profile in PROFILES.values() for card in profile.host.cards]
+    assert {chip.architecture for chip in chips if chip} == {chip.architecture for chip in CHIPS}
+    assert None in chips, "no card that the table does not know"
+    assert {profile.host.system for profile in PROFILES.values()} == set(SYSTEMS)
+    assert {profile.driver for profile in PROFILES.values()} == {action.value for action in Action}
+    assert {profile.reboot for profile in PROFILES.values()} == {reboot.value for reboot in Reboot}
