@@ -12,7 +12,7 @@ from docs.make.desk import ACCEPT, SMART_TOOL, TOGGLE, Click, Desk
 from docs.make.film import Film
 
 GOOD = 0.9
-WIDTH = 880
+WIDTH = 680
 COLOURS = 128
 ORANGE = (232, 106, 16)
 
@@ -33,7 +33,7 @@ def meant(opened: Desk, number: int, click: Click, *, least: float = GOOD) -> Cl
 def main_page(pair: studio.Pair, folder: Path) -> None:
     """Choose a label, click four cells, take away what one click found too much of, accept each."""
     with desk.opened(pair, "cell") as opened:
-        film = Film(WIDTH, desk.EDITOR, pointer=(620, 640))
+        film = Film(WIDTH, desk.EDITOR, pointer=(430, 700))
         clicks = opened.project.scene.clicks
         film.caption = "Choose a label"
         film.hold(opened.shot(), 700)

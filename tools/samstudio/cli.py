@@ -24,6 +24,7 @@ from samstudio.verbs import (
     SETTINGS,
     Quiet,
     Traceback,
+    Verb,
     Verbose,
     Verbs,
     verb,
@@ -39,7 +40,7 @@ app = typer.Typer(
     help="Puts SAM 2 behind Label Studio: one click in the editor gives the mask of the object.",
     epilog=EPILOG,
 )
-deploying = app.command(context_settings=playbooks.PASS_THROUGH, rich_help_panel=EVERYDAY)
+deploying = app.command(cls=Verb, context_settings=playbooks.PASS_THROUGH, rich_help_panel=EVERYDAY)
 deploying(playbooks.preflight)
 deploying(playbooks.deploy)
 verb(app, status, section=EVERYDAY)

@@ -20,7 +20,7 @@ from samstudio.commands.common import AsJson
 from samstudio.commands.playbooks import PASS_THROUGH, run
 from samstudio.errors import SamstudioError, WrongCommandLine
 from samstudio.output import emit, err, out, say
-from samstudio.verbs import group, verb
+from samstudio.verbs import Verb, group, verb
 
 #: top-level parts of the tree that an air-gapped host deploys from
 PROJECT_PARTS = ("README.md", "docs", "inventory", "requirements.yml", *trees.CODE)
@@ -177,6 +177,6 @@ def _commit(home: Path) -> str:
     return done.stdout.strip()
 
 
-app.command("create", context_settings=PASS_THROUGH)(create)
+app.command("create", cls=Verb, context_settings=PASS_THROUGH)(create)
 verb(app, check_bundle, name="check")
 verb(app, inspect)
