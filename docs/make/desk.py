@@ -20,9 +20,9 @@ from docs.make.studio import Pair, Project
 from tools.tests.browser import editor
 
 #: As wide as lets the picture fill the editor beside the panel of regions.
-VIEW: ViewportSize = {"width": 1180, "height": 760}
+VIEW: ViewportSize = {"width": 1260, "height": 760}
 #: The editor alone: without the bar above it and the panel beside it.
-EDITOR = (0, 48, 860, 760)
+EDITOR = (0, 48, 940, 760)
 ACCEPT = "[data-testid=bottombar-accept-suggestions-button]"
 TOGGLE = "[data-testid=bottombar-auto-annotation-toggle]"
 SMART_TOOL = ".lsf-tool_smart"

@@ -36,7 +36,7 @@ def command_of(words: tuple[str, ...]) -> Any:
 LEAVES = [words for words in EVERY if not hasattr(command_of(words), "commands")]
 
 
-def shown(words: tuple[str, ...], **context: int) -> str:
+def shown(words: tuple[str, ...], **context: Any) -> str:
     ran = CliRunner().invoke(app, [*words, "--help"], **context)
     assert ran.exit_code == 0, ran.output
     return ran.stdout

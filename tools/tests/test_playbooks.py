@@ -12,6 +12,8 @@ from samstudio.cli import app
 from samstudio.errors import SamstudioError
 from typer.testing import CliRunner
 
+from tools.tests import documented
+
 TOOLS = Path(__file__).parents[1]
 
 
@@ -212,9 +214,14 @@ def test_a_bundle_holds_what_the_playbook_describes(
     monkeypatch.setattr(collect, "wheels", lambda locks, work: [])
     file.parent.mkdir()
     monkeypatch.chdir(file.parent)
-    result = CliRunner().invoke(app, ["bundle", "create", "-e", "asked=for", "bundle.tar"])
+    words = ["bundle", "create", "-e", "asked=for", "bundle.tar", "--json"]
+    result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output + capfd.readouterr().out
+    told = json.loads(result.stdout)
+    documented.check(words, told)
     manifest = check.verify(file)
+    assert (told["file"], told["members"]) == (str(file), len(manifest["members"]))
+    assert told["bytes"] == file.stat().st_size
     assert manifest["choices"]["asked"] == "for"
     assert {"images.tar", "debs/Packages", "samstudio/site.yml"} < set(manifest["members"])
     assert not images.exists()
