@@ -19,9 +19,10 @@ from docs.make import scenes
 from docs.make.studio import Pair, Project
 from tools.tests.browser import editor
 
-VIEW: ViewportSize = {"width": 1420, "height": 880}
+#: As wide as lets the picture fill the editor beside the panel of regions.
+VIEW: ViewportSize = {"width": 1260, "height": 760}
 #: The editor alone: without the bar above it and the panel beside it.
-EDITOR = (0, 48, 1100, 880)
+EDITOR = (0, 48, 940, 760)
 ACCEPT = "[data-testid=bottombar-accept-suggestions-button]"
 TOGGLE = "[data-testid=bottombar-auto-annotation-toggle]"
 SMART_TOOL = ".lsf-tool_smart"

@@ -105,13 +105,24 @@ def cells(seed: int = 3) -> Scene:
     rng = np.random.default_rng(seed)
     scene = Scene("cells.png", "cell", tinted((16, 18, 30), blotches(rng, 9, 3)))
     green, red, blue, yellow, pink, cyan = (
-        (72, 176, 92), (214, 84, 66), (66, 104, 206), (222, 184, 70), (204, 92, 178), (78, 186, 204),
-    )  # fmt: skip
+        (72, 176, 92),
+        (214, 84, 66),
+        (66, 104, 206),
+        (222, 184, 70),
+        (204, 92, 178),
+        (78, 186, 204),
+    )
     places = [
-        ((250, 220), 146, green), ((512, 190), 124, red), ((404, 428), 140, blue), ((156, 500), 116, yellow),
-        ((664, 396), 134, cyan), ((868, 240), 132, pink), ((560, 628), 114, yellow), ((826, 598), 140, red),
+        ((250, 220), 146, green),
+        ((512, 190), 124, red),
+        ((404, 428), 140, blue),
+        ((156, 500), 116, yellow),
+        ((664, 396), 134, cyan),
+        ((868, 240), 132, pink),
+        ((560, 628), 114, yellow),
+        ((826, 598), 140, red),
         ((296, 662), 84, pink),
-    ]  # fmt: skip
+    ]
     for centre, radius, colour in places:
         outline = blob(rng, centre, radius, 0.14)
         shade = blotches(rng, 40, 5)
@@ -153,10 +164,13 @@ def leaves(seed: int = 5) -> Scene:
     rng = np.random.default_rng(seed)
     scene = Scene("leaves.png", "leaf", tinted((240, 236, 224), blotches(rng, 5, 3)))
     kinds = [
-        ((250, 236), 400, 104, 0, -0.5, (74, 132, 66)), ((560, 170), 340, 92, 14, 0.35, (206, 150, 44)),
-        ((838, 300), 360, 110, 0, 1.25, (150, 52, 44)), ((400, 520), 420, 112, 16, 0.25, (134, 158, 60)),
-        ((700, 590), 360, 92, 0, -0.55, (58, 100, 92)), ((150, 590), 280, 80, 0, 1.2, (186, 96, 48)),
-    ]  # fmt: skip
+        ((250, 236), 400, 104, 0, -0.5, (74, 132, 66)),
+        ((560, 170), 340, 92, 14, 0.35, (206, 150, 44)),
+        ((838, 300), 360, 110, 0, 1.25, (150, 52, 44)),
+        ((400, 520), 420, 112, 16, 0.25, (134, 158, 60)),
+        ((700, 590), 360, 92, 0, -0.55, (58, 100, 92)),
+        ((150, 590), 280, 80, 0, 1.2, (186, 96, 48)),
+    ]
     for centre, length, width, teeth, angle, colour in kinds:
         outline, veins = leaf(length, width, teeth)
         outline, veins = turned(outline, angle, centre), [turned(vein, angle, centre) for vein in veins]

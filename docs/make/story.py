@@ -12,7 +12,7 @@ from docs.make.desk import ACCEPT, SMART_TOOL, TOGGLE, Click, Desk
 from docs.make.film import Film
 
 GOOD = 0.9
-WIDTH = 880
+WIDTH = 720
 COLOURS = 128
 ORANGE = (232, 106, 16)
 
@@ -33,7 +33,7 @@ def meant(opened: Desk, number: int, click: Click, *, least: float = GOOD) -> Cl
 def main_page(pair: studio.Pair, folder: Path) -> None:
     """Choose a label, click four cells, take away what one click found too much of, accept each."""
     with desk.opened(pair, "cell") as opened:
-        film = Film(WIDTH, desk.EDITOR, pointer=(620, 640))
+        film = Film(WIDTH, desk.EDITOR, pointer=(470, 700))
         clicks = opened.project.scene.clicks
         film.caption = "Choose a label"
         film.hold(opened.shot(), 700)
@@ -93,14 +93,10 @@ def annotators_page(pair: studio.Pair, folder: Path) -> None:
         page, clicks = opened.page, opened.project.scene.clicks
         ringed(opened, [TOGGLE]).save(folder / "annotate-1-switch.png", optimize=True)
         page.locator(TOGGLE).click(force=True)
-        page.keyboard.press("1")
-        page.wait_for_timeout(500)
+        page.locator(".lsf-label").first.click()  # the switch keeps the keyboard until something else is clicked
         page.keyboard.press("m")
-        page.wait_for_timeout(500)
-        if not page.locator(f"{SMART_TOOL}.lsf-tool_active").count():
-            sys.stdout.write("M did not take the smart tool; clicking it\n")
-            page.locator(SMART_TOOL).first.click()
-            page.wait_for_timeout(500)
+        page.locator(f"{SMART_TOOL}.lsf-tool_active").first.wait_for()
+        page.locator(".lsf-label_selected").first.wait_for()
         ringed(opened, [".lsf-label", SMART_TOOL]).save(folder / "annotate-2-label.png", optimize=True)
         meant(opened, 2, opened.click(clicks[1]))
         ringed(opened, [ACCEPT]).save(folder / "annotate-3-click.png", optimize=True)

@@ -14,7 +14,8 @@ from samstudio import ssrf
 from docs.make.scenes import SCENES, Scene
 from tools.tests import backend, label_studio, servers
 
-COLOURS = {"cell": "#CFEFFF", "leaf": "#1F4FD8", "tool": "#00A6A6"}
+#: Seen on every cell, and white words are read on them.
+COLOURS = {"cell": "#C98A00", "leaf": "#1F4FD8", "tool": "#00A6A6"}
 CONFIG = """<View>
   <Labels name="label" toName="image">{labels}</Labels>
   <KeyPoint name="point" toName="image" smart="true" smartOnly="true"/>
@@ -65,7 +66,7 @@ def _signed_in(studio: label_studio.RunningLabelStudio) -> httpx.Client:
 
 def _project(client: httpx.Client, scene: Scene, backend_url: str) -> Project:
     labels = f'<Label value="{scene.label}" background="{COLOURS[scene.label]}"/>'
-    labels += '<Label value="unsure" background="#E69F00"/>'
+    labels += '<Label value="unsure" background="#64748B"/>'
     wanted = {
         "title": scene.name.removesuffix(".png").capitalize(),
         "label_config": CONFIG.format(labels=labels),

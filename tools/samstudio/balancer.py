@@ -52,10 +52,12 @@ class Balancer:
             if server.name == name:
                 return server
         raise SamstudioError(
-            f"The balancer knows no backend {name!r}.", link="balancer",
-            found=", ".join(server.name for server in found) or "no backend", expected="a host of the group sam2_hosts",
+            f"The balancer knows no backend {name!r}.",
+            link="balancer",
+            found=", ".join(server.name for server in found) or "no backend",
+            expected="a host of the group sam2_hosts",
             command="./samstudio deploy   # without --tags, so that the balancer learns of new hosts",
-        )  # fmt: skip
+        )
 
     def drain(self, name: str, seconds: float) -> bool:
         """Send a backend no new requests and wait for those in progress; whether that changed anything.
@@ -84,10 +86,12 @@ class Balancer:
         while not good(server := self.server(name)):
             if time.monotonic() > end:
                 raise SamstudioError(
-                    f"Waited {seconds:.0f} s for the backend {name} in vain.", link="balancer",
-                    found=f"{server.state}, {server.active} requests in progress", expected=expected,
+                    f"Waited {seconds:.0f} s for the backend {name} in vain.",
+                    link="balancer",
+                    found=f"{server.state}, {server.active} requests in progress",
+                    expected=expected,
                     command="samstudio backends list",
-                )  # fmt: skip
+                )
             time.sleep(POLL_SECONDS)
 
     def _tell(self, name: str, state: str) -> None:
@@ -111,10 +115,12 @@ class Balancer:
                     answer += part
         except OSError as error:
             raise SamstudioError(
-                "The balancer does not answer.", link="balancer", found=f"{self.socket}: {error}",
+                "The balancer does not answer.",
+                link="balancer",
+                found=f"{self.socket}: {error}",
                 expected="to run as root on Label Studio's host, beside the container sam2-balancer",
                 command="sudo samstudio backends list; docker logs sam2-balancer",
-            ) from error  # fmt: skip
+            ) from error
         return answer.decode()
 
 

@@ -10,10 +10,10 @@ import typer
 from samstudio import __version__, deployment
 from samstudio.commands import bundle, fleet, playbooks, samples, secrets, ssrf, token, tunnel
 from samstudio.commands.click import click
+from samstudio.commands.doctor import doctor
 from samstudio.commands.prewarm import prewarm
 from samstudio.commands.register import register
 from samstudio.commands.status import status
-from samstudio.doctor.cli import doctor
 from samstudio.verbs import (
     CONNECTING,
     EPILOG,
@@ -24,6 +24,7 @@ from samstudio.verbs import (
     SETTINGS,
     Quiet,
     Traceback,
+    Verb,
     Verbose,
     Verbs,
     verb,
@@ -39,7 +40,7 @@ app = typer.Typer(
     help="Puts SAM 2 behind Label Studio: one click in the editor gives the mask of the object.",
     epilog=EPILOG,
 )
-deploying = app.command(context_settings=playbooks.PASS_THROUGH, rich_help_panel=EVERYDAY)
+deploying = app.command(cls=Verb, context_settings=playbooks.PASS_THROUGH, rich_help_panel=EVERYDAY)
 deploying(playbooks.preflight)
 deploying(playbooks.deploy)
 verb(app, status, section=EVERYDAY)

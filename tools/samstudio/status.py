@@ -74,9 +74,7 @@ def _label_studio(deployment: Deployment) -> dict[str, Any]:
     with label_studio_client(url, timeout=10.0) as client, api_errors("reach Label Studio"):
         health = client.get("/health/").raise_for_status().json()["status"]
         version = client.get("/api/version").raise_for_status().json()["release"]
-    return {
-        "url": url, "internal_url": deployment.label_studio.internal_url, "version": version, "health": health
-    }  # fmt: skip
+    return {"url": url, "internal_url": deployment.label_studio.internal_url, "version": version, "health": health}
 
 
 def _projects(
@@ -89,11 +87,16 @@ def _projects(
             say(f"asking Label Studio whether project {project.id} reaches its backend")
             for record in ml_backends.records(studio, int(project.id or 0)):
                 if ml_backends.same_place(record.url, deployment.backend.internal_url):
-                    found.append({
-                        "id": project.id, "title": project.title, "url": f"{studio.url}/projects/{project.id}/data",
-                        "state": str(record.state), "interactive": record.is_interactive,
-                        "error": record.error_message,
-                    })  # fmt: skip
+                    found.append(
+                        {
+                            "id": project.id,
+                            "title": project.title,
+                            "url": f"{studio.url}/projects/{project.id}/data",
+                            "state": str(record.state),
+                            "interactive": record.is_interactive,
+                            "error": record.error_message,
+                        }
+                    )
     return found
 
 

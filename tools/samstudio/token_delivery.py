@@ -77,9 +77,12 @@ def _container(deployment: Deployment) -> Any:
         return docker.from_env(timeout=DOCKER_SECONDS).containers.get(name)
     except NotFound as error:
         raise SamstudioError(
-            f"There is no container {name} to give the token to.", link="containers", found="no such container",
-            expected="the backend that was deployed here", command="./samstudio deploy --tags sam2_backend",
-        ) from error  # fmt: skip
+            f"There is no container {name} to give the token to.",
+            link="containers",
+            found="no such container",
+            expected="the backend that was deployed here",
+            command="./samstudio deploy --tags sam2_backend",
+        ) from error
     except DockerException as error:
         raise _engine_refused(error) from error
 
@@ -106,9 +109,12 @@ def _restart(deployment: Deployment, say: Callable[[str], None]) -> None:
                     raise
             if time.monotonic() > end:
                 raise SamstudioError(
-                    "The backend is not ready after its restart.", link="backend", found=f"waited {READY_SECONDS} s",
-                    expected="/health to say UP", command=f"docker logs {settings.container}",
-                )  # fmt: skip
+                    "The backend is not ready after its restart.",
+                    link="backend",
+                    found=f"waited {READY_SECONDS} s",
+                    expected="/health to say UP",
+                    command=f"docker logs {settings.container}",
+                )
             time.sleep(POLL_SECONDS)
 
 

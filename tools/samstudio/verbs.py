@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from samstudio import output
 from samstudio.errors import EXIT_CODES, explained
@@ -25,6 +25,9 @@ SCRIPTS = "For scripts"
 SECTIONS = (EVERYDAY, CONNECTING, FLEETS, SECRETS, SCRIPTS)
 
 SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+HelpFormatter: Any = typer.Context.formatter_class
+#: stands for a hyphen while help is wrapped, which breaks lines at hyphens
+JOINED = "\N{NON-BREAKING HYPHEN}"
 #: keys of a context's `meta`, which all contexts of one command line share
 JSON, TRACEBACK, TYPED = "samstudio.json", "samstudio.traceback", "samstudio.typed"
 
@@ -36,8 +39,31 @@ EPILOG = "\n\n".join(
 )
 
 
+class _Unhyphenated(HelpFormatter):  # type: ignore[misc]
+    """Wraps at blanks alone: an option whose end stands on the next line can be neither read nor copied."""
+
+    def write_text(self, text: str) -> None:
+        super().write_text(text.replace("-", JOINED))
+
+    def write_dl(self, rows: Sequence[tuple[str, str]], *arguments: Any, **options: Any) -> None:
+        super().write_dl([(name, text.replace("-", JOINED)) for name, text in rows], *arguments, **options)
+
+    def getvalue(self) -> str:
+        return str(super().getvalue()).replace(JOINED, "-")
+
+
+class _Context(typer.Context):
+    formatter_class = _Unhyphenated
+
+
+class Verb(TyperCommand):
+    context_class = _Context
+
+
 class Verbs(TyperGroup):
     """A group of verbs that lists them by section, and ends every error as a message and an exit code."""
+
+    context_class = _Context
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if ctx.parent is None:
@@ -126,7 +152,7 @@ def verb(
     app: typer.Typer, function: Callable[..., Any], *, name: str | None = None, section: str = "", hidden: bool = False
 ) -> None:
     """Add a verb that takes the options which every verb takes."""
-    app.command(name, rich_help_panel=section or None, hidden=hidden)(_accepting_everywhere(function))
+    app.command(name, cls=Verb, rich_help_panel=section or None, hidden=hidden)(_accepting_everywhere(function))
 
 
 def _accepting_everywhere(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -22,9 +22,14 @@ def python() -> Path:
 
 @contextlib.contextmanager
 def running(
-    folder: Path, *, documents: Path | None = None, studio_url: str = "", token_file: Path | None = None,
-    host: str = "127.0.0.1", port: int | None = None,
-) -> Iterator[str]:  # fmt: skip
+    folder: Path,
+    *,
+    documents: Path | None = None,
+    studio_url: str = "",
+    token_file: Path | None = None,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+) -> Iterator[str]:
     """Start a backend, give its URL, stop it afterwards.
 
     Args:

@@ -71,11 +71,15 @@ def describe(tmp_path: Path) -> Callable[..., Path]:
             (secrets / name).write_text(value + "\n")
         described = {
             "label_studio": {"version": server.version, "url": server.url, "admin_email": server.email},
-            "backend": {"url": backend_url, "internal_url": backend_url, "address": "127.0.0.1",
-                        "basic_auth_user": stand_in_backend.USER},
+            "backend": {
+                "url": backend_url,
+                "internal_url": backend_url,
+                "address": "127.0.0.1",
+                "basic_auth_user": stand_in_backend.USER,
+            },
             "project": {"title": title},
             "images": {"host_root": str(server.images), "container_root": str(server.images)},
-        }  # fmt: skip
+        }
         (folder / "deployment.yml").write_text(yaml.safe_dump(described))
         return folder
 

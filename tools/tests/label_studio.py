@@ -98,11 +98,24 @@ def running(
     }
     bound = f"unix:{folder / 'socket'}" if contained else f"{host}:{port}"
     argv = [
-        *(CONTAINED if contained else ()), str(environment / "bin" / "gunicorn"),
-        "--chdir", f"{site}/label_studio", "--pythonpath", f"{site}/label_studio",
-        "--bind", bound, "--workers", "1", "--threads", "8", "--timeout", "0",
-        "--graceful-timeout", "3", "core.wsgi:application",
-    ]  # fmt: skip
+        *(CONTAINED if contained else ()),
+        str(environment / "bin" / "gunicorn"),
+        "--chdir",
+        f"{site}/label_studio",
+        "--pythonpath",
+        f"{site}/label_studio",
+        "--bind",
+        bound,
+        "--workers",
+        "1",
+        "--threads",
+        "8",
+        "--timeout",
+        "0",
+        "--graceful-timeout",
+        "3",
+        "core.wsgi:application",
+    ]
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(argv, env=variables, stdout=log, stderr=log)
     server = RunningLabelStudio(url, version, folder, process)
@@ -149,8 +162,12 @@ def _template(environment: Path, version: str, cache: Path) -> Path:
     credentials = {"LABEL_STUDIO_USERNAME": EMAIL, "LABEL_STUDIO_PASSWORD": PASSWORD}
     made = subprocess.run(
         [environment / "bin" / "label-studio", "init", "-q"],
-        env={**_variables(making), **credentials}, capture_output=True, text=True, timeout=900, check=False,
-    )  # fmt: skip
+        env={**_variables(making), **credentials},
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
     if made.returncode:
         raise RuntimeError(f"label-studio init failed:\n{made.stdout[-2000:]}\n{made.stderr[-4000:]}")
     # Another test process may have been faster; then its folder is as good.

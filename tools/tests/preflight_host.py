@@ -16,22 +16,39 @@ FACTS: dict[str, Any] = {
     "memory_bytes": 16 * 2**30,
     "own_images": [],
     "free_bytes": {"/var/lib/samstudio": 100 * 2**30},
-    "engine": {"installed": False, "version": "", "error": "no docker command", "kind": "", "live_restore": False,
-               "packages": [], "rootless": [], "kubelet": False, "other_containers": [], "daemon_options": {}},
+    "engine": {
+        "installed": False,
+        "version": "",
+        "error": "no docker command",
+        "kind": "",
+        "live_restore": False,
+        "packages": [],
+        "rootless": [],
+        "kubelet": False,
+        "other_containers": [],
+        "daemon_options": {},
+    },
     "own_containers": [],
     "network_subnet": "",
     "routes": ["192.0.2.0/24 eth0"],
     "ports": {"8080": ""},
     "unreachable": {"docker_repository": "", "registry": "", "pytorch_index": "", "checkpoint": ""},
     "files": {},
-    "pip": {"index_url": "", "extra_index_url": [], "local_index_url": [], "find_links": [], "wheel_folders": [],
-            "trusted_host": [], "no_index": False},
+    "pip": {
+        "index_url": "",
+        "extra_index_url": [],
+        "local_index_url": [],
+        "find_links": [],
+        "wheel_folders": [],
+        "trusted_host": [],
+        "no_index": False,
+    },
     "debian_mirror": {"main": "http://mirror.example.com/debian", "security": ""},
     "apt_sources": [{"address": "http://mirror.example.com/debian", "suite": "bookworm", "component": "main"}],
     "ca_certificates": [],
     "proxies": {},
     "images_problem": "",
-}  # fmt: skip
+}
 SETTINGS: dict[str, Any] = {
     "bundle": {},
     "project_digest": "0123456789ab",
@@ -76,11 +93,18 @@ SETTINGS: dict[str, Any] = {
     "demo_fallback": False,
 }
 GPU: dict[str, Any] = {
-    "device": "cuda", "torch": "2.13.0", "index": "cu126", "found": "T4, A40", "reason": "driver 535", "fix": "",
+    "device": "cuda",
+    "torch": "2.13.0",
+    "index": "cu126",
+    "found": "T4, A40",
+    "reason": "driver 535",
+    "fix": "",
     "rows": [],
-    "workers": [{"device": "GPU-1", "name": "T4", "memory_mib": 15360, "model_size": "large"},
-                {"device": "GPU-2", "name": "A40", "memory_mib": 46068, "model_size": "large"}],
-}  # fmt: skip
+    "workers": [
+        {"device": "GPU-1", "name": "T4", "memory_mib": 15360, "model_size": "large"},
+        {"device": "GPU-2", "name": "A40", "memory_mib": 46068, "model_size": "large"},
+    ],
+}
 OFFLINE = {"unreachable": dict.fromkeys(FACTS["unreachable"], UNREACHABLE)}
 
 

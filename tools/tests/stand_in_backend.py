@@ -109,8 +109,13 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(401, {"detail": "basic auth"})
         if parts.path == "/predict" and self.behaviour.predict == "text":
             return self._answer(200, None, b"<html>ngrok</html>")
-        known = {"/setup": self._setup, "/predict": self._predict, "/webhook": self._webhook,
-                 "/status": self._status, "/prewarm": self._prewarm}  # fmt: skip
+        known = {
+            "/setup": self._setup,
+            "/predict": self._predict,
+            "/webhook": self._webhook,
+            "/status": self._status,
+            "/prewarm": self._prewarm,
+        }
         if parts.path not in known:
             return self._answer(404, {"detail": "no such path"})
         return self._answer(*known[parts.path](asked, parse_qs(parts.query)))
@@ -139,21 +144,35 @@ class _Handler(BaseHTTPRequestHandler):
             "model": {"config": "stand-in", "checkpoint": "none", "sha256": "", "demo": True},
             "engine": {"name": "stand-in", "device": "none", "precision": "none", "image_size": 0},
             "versions": {"stand-in": "0"},
-            "cache": {"memory_bytes": 0, "memory_entries": 0, "disk_bytes": 0, "disk_entries": 0,
-                      "hits_memory": 0, "hits_disk": 0, "misses": 0, "evictions": 0},
+            "cache": {
+                "memory_bytes": 0,
+                "memory_entries": 0,
+                "disk_bytes": 0,
+                "disk_entries": 0,
+                "hits_memory": 0,
+                "hits_disk": 0,
+                "misses": 0,
+                "evictions": 0,
+            },
             "queue": {"depth": 0, "limit": 8},
             "last_click": None,
             "projects": [],
             "last_errors": [],
-        }  # fmt: skip
+        }
 
     def _prewarm(self, asked: Any, query: dict[str, list[str]]) -> tuple[int, Any]:
         if asked is None:
             total, waiting = len(self.behaviour.embedded.get(int(query["project"][0]), set())), self.behaviour.waiting
             self.behaviour.waiting = max(waiting - 1, 0)
             since_start = {"done": 0 if self.behaviour.forgets else total - waiting, "failed": self.behaviour.failures}
-            return 200, {"total": total, "done": total - waiting, "failed": 0, "rate": 1.0, "errors": [],
-                         "since_start": since_start}  # fmt: skip
+            return 200, {
+                "total": total,
+                "done": total - waiting,
+                "failed": 0,
+                "rate": 1.0,
+                "errors": [],
+                "since_start": since_start,
+            }
         known = self.behaviour.embedded.setdefault(int(asked["project"]), set())
         new = {task["id"] for task in asked["tasks"]} - known
         known |= new - self.behaviour.broken
@@ -169,13 +188,20 @@ class _Handler(BaseHTTPRequestHandler):
         prompt = context["result"][0]
         value, size = prompt["value"], (prompt["original_width"], prompt["original_height"])
         file = PurePosixPath(unquote(asked["tasks"][0]["data"]["image"])).name
-        middle = {side: value[side] + (value[length] / 2 if "height" in value else 0)
-                  for side, length in (("x", "width"), ("y", "height"))}  # fmt: skip
+        middle = {
+            side: value[side] + (value[length] / 2 if "height" in value else 0)
+            for side, length in (("x", "width"), ("y", "height"))
+        }
         point = (middle["x"] / 100 * size[0], middle["y"] / 100 * size[1])
         mask = _shape_at(file, point)
         rle = mask2rle((~mask if self.behaviour.predict == "wrong-mask" else mask).astype(np.uint8) * 255)  # type: ignore[no-untyped-call]
-        item = {"id": "stand-in", "to_name": prompt["to_name"], "original_width": size[0], "original_height": size[1],
-                "image_rotation": 0}  # fmt: skip
+        item = {
+            "id": "stand-in",
+            "to_name": prompt["to_name"],
+            "original_width": size[0],
+            "original_height": size[1],
+            "image_rotation": 0,
+        }
         brush = {"format": "rle", "rle": rle}
         result = [
             {**item, "from_name": "mask", "type": "brush", "value": brush},

@@ -34,8 +34,12 @@ def haproxy(tmp_path: Path) -> Iterator[HAProxy]:
 def test_servers_are_read_by_column_name() -> None:
     first, second = servers_of(STAT)
     assert (first.name, first.address, first.state, first.active, first.served) == (
-        "gpu1", "127.0.0.1:19091", "UP", 2, 48
-    )  # fmt: skip
+        "gpu1",
+        "127.0.0.1:19091",
+        "UP",
+        2,
+        48,
+    )
     assert (second.name, second.state, second.active, second.served) == ("gpu2", "DOWN", 0, 0)
 
 

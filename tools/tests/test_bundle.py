@@ -176,9 +176,12 @@ def test_a_newer_bundle_replaces_what_was_unpacked_and_a_damaged_one_does_not(bu
 
 def test_as_a_program_it_says_the_problem_to_people_and_to_ansible(tmp_path: Path) -> None:
     ran = subprocess.run(
-        [sys.executable, str(check.__file__), str(tmp_path / "missing.tar")], capture_output=True, text=True,
-        check=False, timeout=60,
-    )  # fmt: skip
+        [sys.executable, str(check.__file__), str(tmp_path / "missing.tar")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     assert ran.returncode == 1
     assert json.loads(ran.stdout)["problem"]["message"] == "There is no such bundle."
     assert "found:" in ran.stderr

@@ -32,10 +32,12 @@ def test_apt_reads_the_entry_of_dockers_repository(tmp_path: Path, system: str, 
     task = {
         "name": "Write it",
         "ansible.builtin.template": {
-            "src": str(ROLE / "templates" / "docker.sources.j2"), "dest": str(parts / "docker.sources"), "mode": "0644",
+            "src": str(ROLE / "templates" / "docker.sources.j2"),
+            "dest": str(parts / "docker.sources"),
+            "mode": "0644",
         },
         "vars": variables,
-    }  # fmt: skip
+    }
     play = [{"name": "x", "hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [task]}]
     (tmp_path / "play.yml").write_text(json.dumps(play))
     subprocess.run(
@@ -54,8 +56,12 @@ def test_apt_reads_the_entry_of_dockers_repository(tmp_path: Path, system: str, 
     configuration = tmp_path / "apt.conf"
     configuration.write_text(f'Dir::Etc::sourcelist "/dev/null"; Dir::Etc::sourceparts "{parts}";\n')
     listed = subprocess.run(
-        ["apt-get", "update", "--print-uris"], capture_output=True, text=True, check=True, timeout=60,
+        ["apt-get", "update", "--print-uris"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
         env={**os.environ, "APT_CONFIG": str(configuration)},
-    )  # fmt: skip
+    )
     assert f"'{address}/dists/{release}/stable/binary-" in listed.stdout
     assert listed.stderr == ""

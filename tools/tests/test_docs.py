@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 import sys
@@ -10,7 +11,11 @@ from typing import Any
 
 import pytest
 import typer.main
-from samstudio import cli, labeling_configs
+from rich.console import Console
+from samstudio import cli, labeling_configs, summary
+from samstudio.doctor.links import CHAIN
+
+from tools.tests.test_deploying_verbs import SUMMARY
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -78,6 +83,20 @@ def test_linked_headings_exist(page: Path) -> None:
             }
             missing += [link] if heading not in headings else []
     assert missing == []
+
+
+def test_the_readme_shows_the_panel_and_a_doctors_run_as_they_are() -> None:
+    blocks = re.findall(r"(?ms)^```text\n(.*?)^```$", (ROOT / "README.md").read_text())
+    panel, doctor = (str(block).splitlines() for block in blocks)
+    drawn = io.StringIO()
+    Console(file=drawn, width=120).print(summary.panel(SUMMARY))
+
+    def names(lines: list[str]) -> list[str]:
+        return [re.split(r"  +", line.strip("│╭╮╰╯─ "))[0] for line in lines]
+
+    assert names(panel) == names(drawn.getvalue().splitlines())
+    walked = [line.split()[1] for line in doctor if line.startswith(("ok ", "-  ", "FAIL ", "warn "))]
+    assert walked == [link.name for link in CHAIN]
 
 
 def test_variable_tables_are_in_step() -> None:

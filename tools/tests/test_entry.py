@@ -87,9 +87,14 @@ def test_where_python_is_too_old_the_one_beside_it_is_installed(clone: Path) -> 
 
 def run(clone: Path) -> subprocess.CompletedProcess[str]:
     ran = subprocess.run(
-        [clone / "samstudio", "deploy", "-v"], capture_output=True, text=True, timeout=300, check=False,
-        stdin=subprocess.DEVNULL, env={name: os.environ[name] for name in os.environ if name != "PYTHONPATH"},
-    )  # fmt: skip
+        [clone / "samstudio", "deploy", "-v"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env={name: os.environ[name] for name in os.environ if name != "PYTHONPATH"},
+    )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout == f"{clone / '.venv'} deploy -v\n"
     return ran

@@ -36,8 +36,8 @@ def command_of(words: tuple[str, ...]) -> Any:
 LEAVES = [words for words in EVERY if not hasattr(command_of(words), "commands")]
 
 
-def shown(words: tuple[str, ...]) -> str:
-    ran = CliRunner().invoke(app, [*words, "--help"])
+def shown(words: tuple[str, ...], **context: Any) -> str:
+    ran = CliRunner().invoke(app, [*words, "--help"], **context)
     assert ran.exit_code == 0, ran.output
     return ran.stdout
 
@@ -70,6 +70,14 @@ def test_help_is_rendered_in_full_sentences(words: tuple[str, ...]) -> None:
         told = getattr(parameter, "help", None)
         if told is not None and not getattr(parameter, "hidden", False) and parameter.name not in HELP_OF_OTHERS:
             assert told.endswith("."), (parameter.name, told)
+
+
+@pytest.mark.parametrize("columns", [70, 80])
+@pytest.mark.parametrize("words", EVERY, ids=" ".join)
+def test_no_width_tears_an_option_or_a_word_apart(words: tuple[str, ...], columns: int) -> None:
+    """What is between two blanks in the narrow help is so in the wide one, too."""
+    wide, narrow = (shown(words, terminal_width=width).split() for width in (1000, columns))
+    assert set(narrow) - set(wide) == set()
 
 
 #: typer's own

@@ -23,17 +23,30 @@ TAGS = {
 EVERY = set(TAGS)
 WORLD: dict[str, Any] = {
     "preflight_found": {
-        "pip": {"index_url": "https://lab:one@index.example.com/simple", "extra_index_url": [], "local_index_url": [],
-                "find_links": [], "wheel_folders": [{"path": "/opt/wheels", "digest": "0123456789ab"}],
-                "trusted_host": [], "no_index": False},
+        "pip": {
+            "index_url": "https://lab:one@index.example.com/simple",
+            "extra_index_url": [],
+            "local_index_url": [],
+            "find_links": [],
+            "wheel_folders": [{"path": "/opt/wheels", "digest": "0123456789ab"}],
+            "trusted_host": [],
+            "no_index": False,
+        },
         "unreachable": {"registry": "timed out"},
         "proxies": {},
     },
-    "preflight_plan": {"choices": {"base_image": "mirror", "base_mirror": "http://mirror.example.com/debian",
-                                   "base_security_mirror": "", "torch_index_url": "", "torch_version": "2.13.0"}},
+    "preflight_plan": {
+        "choices": {
+            "base_image": "mirror",
+            "base_mirror": "http://mirror.example.com/debian",
+            "base_security_mirror": "",
+            "torch_index_url": "",
+            "torch_version": "2.13.0",
+        }
+    },
     "__build_context_certificates": {"results": [{"stat": {"checksum": "aaaa"}}]},
     "build_context_registry_image": "docker.io/library/debian:bookworm",
-}  # fmt: skip
+}
 MIRROR = ("preflight_plan", "choices", "base_mirror")
 PIP = ("preflight_found", "pip")
 #: what changes in the world, to what, and the images that are made of it
@@ -48,12 +61,14 @@ CHANGES: dict[str, tuple[tuple[str, ...], Any, set[str]]] = {
     "wheels are added": ((*PIP, "wheel_folders"), [{"path": "/wheels", "digest": "ba9876543210"}], {"SAM2 backend"}),
     "the Debian mirror moves": (MIRROR, "http://new.example.com/debian", EVERY),
     "PyTorch comes from elsewhere": (
-        ("preflight_plan", "choices", "torch_index_url"), "https://torch.example.com/cpu", {"SAM2 backend"},
+        ("preflight_plan", "choices", "torch_index_url"),
+        "https://torch.example.com/cpu",
+        {"SAM2 backend"},
     ),
     "a source is down": (("preflight_found", "unreachable"), {"registry": "", "checkpoint": "timed out"}, set()),
     "a proxy is named": (("preflight_found", "proxies"), {"http_proxy": "http://proxy.example.com:3128"}, set()),
     "the registry's image, which is not used, is another": (("build_context_registry_image",), "x/debian:13", set()),
-}  # fmt: skip
+}
 
 
 def roles_variables() -> dict[str, Any]:
@@ -87,16 +102,22 @@ def tags(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
         {
             "name": name,
             "ansible.builtin.copy": {"content": shown, "dest": str(folder / f"{name}.json"), "mode": "0644"},
-            "vars": {**roles_variables(), **world, "samstudio_data_dir": "/data", "samstudio_registry": "docker.io",
-                     "build_context_inputs": "{{ __build_context_inputs }}"},
+            "vars": {
+                **roles_variables(),
+                **world,
+                "samstudio_data_dir": "/data",
+                "samstudio_registry": "docker.io",
+                "build_context_inputs": "{{ __build_context_inputs }}",
+            },
         }
         for name, world in worlds.items()
-    ]  # fmt: skip
+    ]
     play = [{"name": "x", "hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks}]
     (folder / "play.yml").write_text(json.dumps(play))
     argv = ["ansible-playbook", "-i", "localhost,", "-e", f"ansible_python_interpreter={sys.executable}"]
-    ran = subprocess.run([*argv, str(folder / "play.yml")], capture_output=True, text=True, check=False, timeout=240,
-                         cwd=ROOT)  # fmt: skip
+    ran = subprocess.run(
+        [*argv, str(folder / "play.yml")], capture_output=True, text=True, check=False, timeout=240, cwd=ROOT
+    )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return {name: json.loads((folder / f"{name}.json").read_text()) for name in worlds}
 

@@ -74,8 +74,14 @@ def test_a_point_is_what_the_editor_sends() -> None:
 
 def test_a_rectangle_is_what_the_editor_sends() -> None:
     (own,) = prompt(parse(view(IMAGE, BOX, BRUSH)), (512, 384), (1024, 768), box=(256, 96, 768, 672))
-    assert own["value"] == {"x": 25.0, "y": 12.5, "width": 50.0, "height": 75.0, "rotation": 0,
-                            "rectanglelabels": ["cell"]}  # fmt: skip
+    assert own["value"] == {
+        "x": 25.0,
+        "y": 12.5,
+        "width": 50.0,
+        "height": 75.0,
+        "rotation": 0,
+        "rectanglelabels": ["cell"],
+    }
     assert own["type"] == "rectanglelabels"
     assert "is_positive" not in own
     plain = labeling_configs.read("quick_start").replace("<KeyPoint ", "<Ellipse ")

@@ -12,6 +12,8 @@ from samstudio.cli import app
 from samstudio.errors import SamstudioError
 from typer.testing import CliRunner
 
+from tools.tests import documented
+
 TOOLS = Path(__file__).parents[1]
 
 
@@ -21,10 +23,13 @@ TOOLS = Path(__file__).parents[1]
         ("deploy", [], ("-i", "/clone/inventory/local", "/clone/site.yml")),
         ("deploy", ["-i", "lab"], ("/clone/site.yml", "-i", "lab")),
         ("deploy", ["--inventory=lab"], ("/clone/site.yml", "--inventory=lab")),
-        ("verify", ["--check", "--diff", "-e", "x=1"],
-         ("-i", "/clone/inventory/local", "/clone/playbooks/verify.yml", "--check", "--diff", "-e", "x=1")),
+        (
+            "verify",
+            ["--check", "--diff", "-e", "x=1"],
+            ("-i", "/clone/inventory/local", "/clone/playbooks/verify.yml", "--check", "--diff", "-e", "x=1"),
+        ),
     ],
-)  # fmt: skip
+)
 def test_arguments_pass_through(verb: str, extra: list[str], argv: tuple[str, ...]) -> None:
     assert playbooks.prepare(verb, extra, Path("/clone"), {}).argv == ("ansible-playbook", *argv)
 
@@ -190,9 +195,14 @@ def test_a_bundle_holds_what_the_playbook_describes(
 ) -> None:
     work, file = clone / ".cache" / "bundle", tmp_path / "out" / "bundle.tar"
     images = work / "images-1.tar"
-    description = {"os": {"id": "debian", "version": "12", "name": "Debian 12"}, "arch": "x86_64", "images": {},
-                   "choices": {"model": "demo", "device": "cpu", "asked": "{{ asked }}"}, "packages": ["tool"],
-                   "files": {"images.tar": str(images)}}  # fmt: skip
+    description = {
+        "os": {"id": "debian", "version": "12", "name": "Debian 12"},
+        "arch": "x86_64",
+        "images": {},
+        "choices": {"model": "demo", "device": "cpu", "asked": "{{ asked }}"},
+        "packages": ["tool"],
+        "files": {"images.tar": str(images)},
+    }
     copies = [
         {"name": str(path), "ansible.builtin.copy": {"content": content, "dest": str(path), "mode": "0644"}}
         for path, content in [(images, "layers"), (work / "description.json", json.dumps(description))]
@@ -204,9 +214,14 @@ def test_a_bundle_holds_what_the_playbook_describes(
     monkeypatch.setattr(collect, "wheels", lambda locks, work: [])
     file.parent.mkdir()
     monkeypatch.chdir(file.parent)
-    result = CliRunner().invoke(app, ["bundle", "create", "-e", "asked=for", "bundle.tar"])
+    words = ["bundle", "create", "-e", "asked=for", "bundle.tar", "--json"]
+    result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output + capfd.readouterr().out
+    told = json.loads(result.stdout)
+    documented.check(words, told)
     manifest = check.verify(file)
+    assert (told["file"], told["members"]) == (str(file), len(manifest["members"]))
+    assert told["bytes"] == file.stat().st_size
     assert manifest["choices"]["asked"] == "for"
     assert {"images.tar", "debs/Packages", "samstudio/site.yml"} < set(manifest["members"])
     assert not images.exists()

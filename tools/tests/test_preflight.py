@@ -72,20 +72,28 @@ def test_a_base_image_without_security_updates_is_told(security: str, told: bool
     ("facts", "settings", "choice"),
     [
         pytest.param(
-            engine(installed=True, version="20.10.24+dfsg1"), {},
-            ("docker_engine", "existing"), id="a working engine is left alone",
+            engine(installed=True, version="20.10.24+dfsg1"),
+            {},
+            ("docker_engine", "existing"),
+            id="a working engine is left alone",
         ),
         pytest.param(
-            engine(installed=True, error="Cannot connect to the Docker daemon"), {},
-            ("docker_engine", "start"), id="a stopped engine is started",
+            engine(installed=True, error="Cannot connect to the Docker daemon"),
+            {},
+            ("docker_engine", "start"),
+            id="a stopped engine is started",
         ),
         pytest.param(
-            {**OFFLINE, "files": {SETTINGS["checkpoint_path"]: 156_008_466}}, {},
-            ("model", "tiny"), id="weights fetched before need no network",
+            {**OFFLINE, "files": {SETTINGS["checkpoint_path"]: 156_008_466}},
+            {},
+            ("model", "tiny"),
+            id="weights fetched before need no network",
         ),
         pytest.param(
-            {**OFFLINE, "files": {"/mnt/tiny.pt": 156_008_466}}, {"checkpoint_file": "/mnt/tiny.pt"},
-            ("model", "tiny"), id="weights from a file",
+            {**OFFLINE, "files": {"/mnt/tiny.pt": 156_008_466}},
+            {"checkpoint_file": "/mnt/tiny.pt"},
+            ("model", "tiny"),
+            id="weights from a file",
         ),
         pytest.param({}, {"gpu": GPU}, ("device", "cuda"), id="a GPU that works is taken"),
         pytest.param({}, {"gpu": GPU}, ("gpu", "GPU-2"), id="the one with the most memory"),
@@ -94,7 +102,7 @@ def test_a_base_image_without_security_updates_is_told(security: str, told: bool
         ),
         pytest.param({}, {"docker_engine_source": "distribution"}, ("docker_engine", "distribution"), id="insisted"),
     ],
-)  # fmt: skip
+)
 def test_choice(facts: dict[str, Any], settings: dict[str, Any], choice: tuple[str, str]) -> None:
     decided = decide(facts, settings)
     assert decided["problems"] == []
@@ -107,7 +115,9 @@ def test_choice(facts: dict[str, Any], settings: dict[str, Any], choice: tuple[s
         pytest.param({"ports": {"8080": '("nginx",pid=7)'}}, {}, ["nginx", "label_studio_port=8081"], id="port taken"),
         pytest.param({"free_bytes": {"/data": 2**30}}, {}, ["/data", "1.0 GiB", "12.0 GiB"], id="disk full"),
         pytest.param(
-            {"free_bytes": {"/data": 5 * 2**30}, "own_images": ["0123456789ab"]}, {}, ["5.0 GiB", "6.0 GiB"],
+            {"free_bytes": {"/data": 5 * 2**30}, "own_images": ["0123456789ab"]},
+            {},
+            ["5.0 GiB", "6.0 GiB"],
             id="disk too full to go on",
         ),
         pytest.param(
@@ -120,42 +130,76 @@ def test_choice(facts: dict[str, Any], settings: dict[str, Any], choice: tuple[s
         pytest.param({"python": "3.7.3"}, {}, ["3.7.3", "3.9"], id="old Python"),
         pytest.param({"uid": 1000}, {}, ["uid 1000", "ansible_become"], id="not root"),
         pytest.param(
-            {"os": {**FACTS["os"], "id": "fedora", "version": "43", "name": "Fedora 43"}}, {},
-            ["Fedora 43", "Docker engine yourself"], id="unsupported system without an engine",
+            {"os": {**FACTS["os"], "id": "fedora", "version": "43", "name": "Fedora 43"}},
+            {},
+            ["Fedora 43", "Docker engine yourself"],
+            id="unsupported system without an engine",
         ),
         pytest.param(
-            engine(installed=True, version="19.03.5"), {}, ["19.03.5", "20.10"],
+            engine(installed=True, version="19.03.5"),
+            {},
+            ["19.03.5", "20.10"],
             id="old engine",
         ),
         pytest.param(
-            {"images_problem": "Permission denied: /data"}, {"images": "/data"},
-            ["Permission denied", "chmod -R o+rX /data"], id="unreadable images",
+            {"images_problem": "Permission denied: /data"},
+            {"images": "/data"},
+            ["Permission denied", "chmod -R o+rX /data"],
+            id="unreadable images",
         ),
         pytest.param(
-            {"routes": ["172.30.0.0/16 vpn0"]}, {}, ["vpn0", "samstudio_network_subnet"], id="subnet taken",
+            {"routes": ["172.30.0.0/16 vpn0"]},
+            {},
+            ["vpn0", "samstudio_network_subnet"],
+            id="subnet taken",
         ),
         pytest.param(
-            OFFLINE, {}, [UNREACHABLE, "sam2_backend_checkpoint_file", "sam2_backend_model=demo"],
+            OFFLINE,
+            {},
+            [UNREACHABLE, "sam2_backend_checkpoint_file", "sam2_backend_model=demo"],
             id="weights out of reach stop a host that asked for them",
         ),
         pytest.param(
-            {}, {"gpu": {**SETTINGS["gpu"], "fix": "Take the CPU."}}, ["no NVIDIA", "the CPU"], id="a GPU's own stop",
+            {},
+            {"gpu": {**SETTINGS["gpu"], "fix": "Take the CPU."}},
+            ["no NVIDIA", "the CPU"],
+            id="a GPU's own stop",
         ),
         pytest.param(
-            {}, {"gpu": {**GPU, "rows": [{"what": "NVIDIA driver", "found": "none", "use": "-",
-                                          "why": "Secure Boot is on", "fix": "Enrol the key."}]}},
-            ["NVIDIA driver", "Secure Boot", "Enrol"], id="a driver that cannot be installed",
+            {},
+            {
+                "gpu": {
+                    **GPU,
+                    "rows": [
+                        {
+                            "what": "NVIDIA driver",
+                            "found": "none",
+                            "use": "-",
+                            "why": "Secure Boot is on",
+                            "fix": "Enrol the key.",
+                        }
+                    ],
+                }
+            },
+            ["NVIDIA driver", "Secure Boot", "Enrol"],
+            id="a driver that cannot be installed",
         ),
         pytest.param(
-            {}, {"checkpoint_file": "/mnt/tiny.pt"}, ["/mnt/tiny.pt is missing"], id="checkpoint file missing",
+            {},
+            {"checkpoint_file": "/mnt/tiny.pt"},
+            ["/mnt/tiny.pt is missing"],
+            id="checkpoint file missing",
         ),
         pytest.param(
-            {**OFFLINE, "debian_mirror": {"main": "", "security": ""}}, {"demo_fallback": True},
-            ["base image", "registry"], id="neither registry nor mirror",
+            {**OFFLINE, "debian_mirror": {"main": "", "security": ""}},
+            {"demo_fallback": True},
+            ["base image", "registry"],
+            id="neither registry nor mirror",
         ),
         pytest.param(
             {**OFFLINE, "unreachable": {**OFFLINE["unreachable"], "debian_mirror": "Connection refused"}},
-            {"demo_fallback": True}, ["mirror.example.com", "Connection refused", "sources.list"],
+            {"demo_fallback": True},
+            ["mirror.example.com", "Connection refused", "sources.list"],
             id="Debian mirror down",
         ),
         pytest.param(
@@ -163,14 +207,18 @@ def test_choice(facts: dict[str, Any], settings: dict[str, Any], choice: tuple[s
                 "pip": {**FACTS["pip"], "index_url": "http://mirror.example.com/simple"},
                 "unreachable": {**FACTS["unreachable"], "pip_index": "Connection refused"},
             },
-            {}, ["http://mirror.example.com/simple: Connection refused", "/etc/pip.conf"], id="Python mirror down",
+            {},
+            ["http://mirror.example.com/simple: Connection refused", "/etc/pip.conf"],
+            id="Python mirror down",
         ),
         pytest.param(
-            OFFLINE, {"docker_engine_source": "docker_repository", "demo_fallback": True},
-            ["Docker engine", "docker_engine_source"], id="insisting on what cannot be reached",
+            OFFLINE,
+            {"docker_engine_source": "docker_repository", "demo_fallback": True},
+            ["Docker engine", "docker_engine_source"],
+            id="insisting on what cannot be reached",
         ),
     ],
-)  # fmt: skip
+)
 def test_problem_is_named_with_its_mend(facts: dict[str, Any], settings: dict[str, Any], says: list[str]) -> None:
     problems = decide(facts, settings)["problems"]
     assert len(problems) == 1
@@ -179,14 +227,21 @@ def test_problem_is_named_with_its_mend(facts: dict[str, Any], settings: dict[st
 
 
 BUNDLE: dict[str, Any] = {
-    "members": 900, "bytes": 3 * 2**30,
+    "members": 900,
+    "bytes": 3 * 2**30,
     "manifest": {
-        "created": "2026-11-22T10:00:00+00:00", "project": {"commit": "", "digest": SETTINGS["project_digest"]},
+        "created": "2026-11-22T10:00:00+00:00",
+        "project": {"commit": "", "digest": SETTINGS["project_digest"]},
         "images": {"samstudio/label-studio:1.23.2-a": "sha256:1", "samstudio/sam2-backend:b": "sha256:2"},
-        "choices": {"base_image": "mirror", "device": "cpu", "model": "tiny",
-                    "torch_version": "2.13.0", "torch_index_url": ""},
+        "choices": {
+            "base_image": "mirror",
+            "device": "cpu",
+            "model": "tiny",
+            "torch_version": "2.13.0",
+            "torch_index_url": "",
+        },
     },
-}  # fmt: skip
+}
 #: a host that was asked about no address at all
 UNASKED = {"unreachable": {}, "debian_mirror": {"main": "", "security": ""}}
 
@@ -230,26 +285,41 @@ def test_choice_from_a_bundle(settings: dict[str, Any], choice: tuple[str, str])
     ("settings", "says"),
     [
         pytest.param(
-            {"bundle": {"problem": {"message": "The bundle is damaged.", "found": "debs/a", "expected": "b",
-                                    "command": "copy it"}}},
-            ["damaged", "debs/a", "copy it"], id="damaged",
+            {
+                "bundle": {
+                    "problem": {
+                        "message": "The bundle is damaged.",
+                        "found": "debs/a",
+                        "expected": "b",
+                        "command": "copy it",
+                    }
+                }
+            },
+            ["damaged", "debs/a", "copy it"],
+            id="damaged",
         ),
         pytest.param(
             {"bundle": BUNDLE, "project_digest": "ba9876543210"},
-            ["0123456789ab", "ba9876543210", "tar -xf"], id="another tree's",
+            ["0123456789ab", "ba9876543210", "tar -xf"],
+            id="another tree's",
         ),
         pytest.param(
             {"bundle": BUNDLE, "model": "large", "model_asked": "large"},
-            ["tiny in the bundle", "sam2_backend_model=large"], id="another model's",
+            ["tiny in the bundle", "sam2_backend_model=large"],
+            id="another model's",
         ),
         pytest.param(
-            {"bundle": BUNDLE, "database": "postgresql"}, ["PostgreSQL", "label_studio_database"], id="no database",
+            {"bundle": BUNDLE, "database": "postgresql"},
+            ["PostgreSQL", "label_studio_database"],
+            id="no database",
         ),
         pytest.param(
-            {"bundle": shipped(device="cuda"), "gpu": {**GPU, "workers": []}}, ["driver"], id="no driver",
+            {"bundle": shipped(device="cuda"), "gpu": {**GPU, "workers": []}},
+            ["driver"],
+            id="no driver",
         ),
     ],
-)  # fmt: skip
+)
 def test_problem_of_a_bundle(settings: dict[str, Any], says: list[str]) -> None:
     problems = decide(UNASKED, settings)["problems"]
     assert len(problems) == 1
@@ -289,16 +359,24 @@ def test_probe_sees_this_machine(tmp_path: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         settings = {
-            "ports": {str(port): "127.0.0.1"}, "subnet": "172.30.9.0/24", "network": "no-such-network",
-            "containers": [], "all_containers": [], "config_dir": str(tmp_path),
+            "ports": {str(port): "127.0.0.1"},
+            "subnet": "172.30.9.0/24",
+            "network": "no-such-network",
+            "containers": [],
+            "all_containers": [],
+            "config_dir": str(tmp_path),
             "data_dir": str(tmp_path / "not" / "there"),
             "images": str(tmp_path / "missing"),
             "files": [__file__],
-        }  # fmt: skip
+        }
         done = subprocess.run(
-            [sys.executable, str(probe.__file__)], capture_output=True, text=True, check=True, timeout=60,
+            [sys.executable, str(probe.__file__)],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
             env={**os.environ, "PREFLIGHT_SETTINGS": json.dumps(settings)},
-        )  # fmt: skip
+        )
     found = json.loads(done.stdout)
     assert found["ports"][str(port)] != ""
     assert found["files"] == {__file__: Path(__file__).stat().st_size}

@@ -56,18 +56,34 @@ def mirror(system: dict[str, str] = DEBIAN) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("files", "main", "security"),
     [
-        pytest.param({"debian.sources": f"{MAIN}\n{SECURITY}"}, "http://mirror.example.com/debian",
-                     "http://mirror.example.com/debian-security", id="deb822"),
-        pytest.param({"sources.list": ONE_LINE}, "http://mirror.example.com/debian", "http://security.example.com",
-                     id="one-line, among other people's archives"),
-        pytest.param({"debian.sources": MAIN, "off.sources": f"Enabled: no\n{SECURITY}"},
-                     "http://mirror.example.com/debian", "", id="an entry that is switched off"),
-        pytest.param({"debian.sources": MAIN.replace("http://", "http://user:s3cret@")}, "", "",
-                     id="a password must not get into an image"),
+        pytest.param(
+            {"debian.sources": f"{MAIN}\n{SECURITY}"},
+            "http://mirror.example.com/debian",
+            "http://mirror.example.com/debian-security",
+            id="deb822",
+        ),
+        pytest.param(
+            {"sources.list": ONE_LINE},
+            "http://mirror.example.com/debian",
+            "http://security.example.com",
+            id="one-line, among other people's archives",
+        ),
+        pytest.param(
+            {"debian.sources": MAIN, "off.sources": f"Enabled: no\n{SECURITY}"},
+            "http://mirror.example.com/debian",
+            "",
+            id="an entry that is switched off",
+        ),
+        pytest.param(
+            {"debian.sources": MAIN.replace("http://", "http://user:s3cret@")},
+            "",
+            "",
+            id="a password must not get into an image",
+        ),
         pytest.param({"local.list": "deb file:/srv/debian bookworm main"}, "", "", id="out of an image's reach"),
         pytest.param({}, "", "", id="none"),
     ],
-)  # fmt: skip
+)
 def test_debian_mirror_is_read_from_sources_without_any_list(
     apt: Path, files: dict[str, str], main: str, security: str
 ) -> None:
@@ -84,9 +100,11 @@ def test_the_first_update_changes_nothing(apt: Path, tmp_path: Path) -> None:
     release = "Origin: Debian\nLabel: Debian\nSuite: oldstable\nCodename: bookworm\nComponents: main\n"
     (lists / "mirror.example.com_debian_dists_bookworm_InRelease").write_text(release)
     (lists / "mirror.example.com_debian_dists_bookworm_main_binary-amd64_Packages").write_text("")
-    assert before == mirror() == {
-        "main": "http://mirror.example.com/debian", "security": "http://mirror.example.com/debian-security"
-    }  # fmt: skip
+    assert (
+        before
+        == mirror()
+        == {"main": "http://mirror.example.com/debian", "security": "http://mirror.example.com/debian-security"}
+    )
 
 
 def test_a_list_of_mirrors_counts_by_its_first(apt: Path, tmp_path: Path) -> None:
@@ -192,9 +210,13 @@ def test_what_cannot_be_reached_says_why_and_no_password(tmp_path: Path) -> None
     urls = {"closed": "http://user:s3cret@127.0.0.1:9/", "odd": "http://u:s3cret@x:y/", "none": ""}
     settings = {"os": DEBIAN, "urls": urls, "timeout": 2.0, "proxies": {}}
     done = subprocess.run(
-        [sys.executable, str(sources.__file__)], capture_output=True, text=True, check=True, timeout=60,
+        [sys.executable, str(sources.__file__)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
         env={**os.environ, "PREFLIGHT_SETTINGS": json.dumps(settings), "NO_PROXY": "127.0.0.1"},
-    )  # fmt: skip
+    )
     found = json.loads(done.stdout)
     assert "refused" in found["unreachable"]["closed"]
     assert found["unreachable"]["odd"]

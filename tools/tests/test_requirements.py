@@ -23,10 +23,15 @@ def locked(name: str, python: str) -> dict[str, Version]:
     """What pip installs from a lock on Linux with this Python."""
     text = (PROJECT / "tools" / "requirements" / f"{name}.lock").read_text().replace("\\\n", " ")
     environment = {
-        "python_version": ".".join(python.split(".")[:2]), "python_full_version": python, "sys_platform": "linux",
-        "platform_system": "Linux", "os_name": "posix", "platform_machine": "x86_64",
-        "implementation_name": "cpython", "platform_python_implementation": "CPython",
-    }  # fmt: skip
+        "python_version": ".".join(python.split(".")[:2]),
+        "python_full_version": python,
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "os_name": "posix",
+        "platform_machine": "x86_64",
+        "implementation_name": "cpython",
+        "platform_python_implementation": "CPython",
+    }
     lines = [line.split(" --hash")[0] for line in text.splitlines() if re.match(r"[a-z]", line)]
     wanted = [item for item in map(Requirement, lines) if item.marker is None or item.marker.evaluate(environment)]
     twice = [item for item, count in Counter(item.name for item in wanted).items() if count > 1]

@@ -28,9 +28,12 @@ def read(path: Path) -> Any:
 
 def ansible(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     environment = {
-        **os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_ROLES_PATH": str(ROOT / "roles"),
-        "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0",
-    }  # fmt: skip
+        **os.environ,
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "ANSIBLE_ROLES_PATH": str(ROOT / "roles"),
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_FORCE_COLOR": "0",
+    }
     argv = [str(Path(sys.executable).with_name("ansible-playbook")), *words]
     return subprocess.run(argv, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
 
@@ -322,17 +325,25 @@ def test_every_container_starts_from_the_same_hardening() -> None:
     assert hardening["read_only"] is hardening["init"] is True
     assert (hardening["cap_drop"], hardening["security_opts"]) == (["ALL"], ["no-new-privileges"])
     assert {task[module]["name"].strip("{} ") for task in runs if not set(hardening) & set(task[module])} == {
-        "label_studio_container", "sam2_backend_container", "database_container", "backend_balancer_container",
+        "label_studio_container",
+        "sam2_backend_container",
+        "database_container",
+        "backend_balancer_container",
         "tls_proxy_container",
-    }  # fmt: skip
+    }
     assert {task["module_defaults"][module] for task in runs} == {"{{ samstudio_container_defaults }}"}
 
 
 @pytest.mark.parametrize(
     "tasks",
-    ["label_studio/tasks/main.yml", "sam2_backend/tasks/serve.yml", "database/tasks/present.yml",
-     "backend_balancer/tasks/present.yml", "tls_proxy/tasks/present.yml"],
-)  # fmt: skip
+    [
+        "label_studio/tasks/main.yml",
+        "sam2_backend/tasks/serve.yml",
+        "database/tasks/present.yml",
+        "backend_balancer/tasks/present.yml",
+        "tls_proxy/tasks/present.yml",
+    ],
+)
 def test_an_older_image_goes_only_once_the_new_container_answers(tasks: str) -> None:
     names = [task["name"] for task in yaml.safe_load((ROOT / "roles" / tasks).read_text())]
     answers = next(number for number, name in enumerate(names) if name.startswith("Wait until "))

@@ -104,7 +104,10 @@ def test_the_report_says_what_is_refused_and_what_to_set() -> None:
 def test_ansibles_own_python_needs_nothing_else(tmp_path: Path) -> None:
     code = "import samstudio.ssrf, samstudio.addresses, sys; print('site' in sys.modules, 'yaml' in sys.modules)"
     ran = subprocess.run(
-        ["/usr/bin/env", "python3", "-S", "-c", code], cwd=Path(__file__).parents[1], capture_output=True, text=True,
+        ["/usr/bin/env", "python3", "-S", "-c", code],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
         check=True,
-    )  # fmt: skip
+    )
     assert ran.stdout.split() == ["False", "False"]

@@ -46,14 +46,21 @@ def test_tools_roll_back_and_outlive_another_python(tmp_path: Path) -> None:
     (tmp_path / "play.yml").write_text(PLAY)
     (tmp_path / "install.yml").write_text(STEP % SAY)
     settings = {
-        "project": str(tmp_path), "samstudio_opt_dir": str(tmp_path / "opt"), "samstudio_config_dir": str(tmp_path),
-        "samstudio_tools_python": sys.executable, "ansible_python_interpreter": sys.executable,
-    }  # fmt: skip
+        "project": str(tmp_path),
+        "samstudio_opt_dir": str(tmp_path / "opt"),
+        "samstudio_config_dir": str(tmp_path),
+        "samstudio_tools_python": sys.executable,
+        "ansible_python_interpreter": sys.executable,
+    }
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment |= {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_ROLES_PATH": "roles"}
     done = subprocess.run(
         [str(Path(sys.executable).with_name("ansible-playbook")), "play.yml", "-e", json.dumps(settings)],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "said").read_text().split("\n") == ["A A", "B B", "A A", "A A", ""]

@@ -85,9 +85,12 @@ def verify(folder: Path, units: dict[str, str]) -> str:
         (wants / name).symlink_to(f"../{name}")
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", "multi-user.target"],
-        capture_output=True, check=False, text=True, timeout=60,
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
         env={**os.environ, "SYSTEMD_UNIT_PATH": f"{folder}:", "SYSTEMD_LOG_LEVEL": "warning"},
-    )  # fmt: skip
+    )
     return "\n".join(
         line for line in done.stderr.splitlines() if any(name in line for name in units) or "cycle" in line
     )

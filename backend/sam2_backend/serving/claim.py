@@ -13,11 +13,12 @@ _arrivals = itertools.count()
 
 
 class Urgency(enum.IntEnum):
-    """A click; a task that was just opened; a project that is being prewarmed."""
+    """A click; what a click would give; a task that was just opened; a project that is being prewarmed."""
 
     CLICK = 0
-    OPENED = 1
-    PREWARM = 2
+    PREVIEW = 1
+    OPENED = 2
+    PREWARM = 3
 
 
 class Claim:

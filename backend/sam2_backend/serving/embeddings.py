@@ -91,7 +91,7 @@ class Embeddings:
             image, outcome, _ = await self._image(source, urgency, steps, ask=True)
         return image, outcome
 
-    async def put(self, data: bytes, steps: Steps) -> PreparedImage:
+    async def put(self, data: bytes, steps: Steps) -> tuple[PreparedImage, Outcome]:
         """An image file that came with a request. Raises Problem."""
         key = self._key(await asyncio.to_thread(content_hash, data))
         work = _Work(Urgency.CLICK)
@@ -100,15 +100,16 @@ class Embeddings:
             async with self._slots.hold(work.claim):
                 return await self._of_file(key, data, work, steps)
 
-        return await self._join((f"sha256:{key.content}", True), work, make())
+        return await self._join((f"sha256:{key.content}", True), work, make()), work.outcome
 
-    async def of_content(self, content: str, steps: Steps) -> PreparedImage:
+    async def of_content(self, content: str, urgency: Urgency, steps: Steps) -> tuple[PreparedImage, Outcome]:
         """An image that `put` has seen. Raises Problem (410) if it is in the store no more."""
-        image = await self._stored(self._key(content), _Work(Urgency.CLICK), steps)
+        work = _Work(urgency)
+        image = await self._stored(self._key(content), work, steps)
         if image is None:
             raise Problem(410, "ui", "The image has left the cache: load it again.")
         self.memory.put(image)
-        return image
+        return image, work.outcome
 
     async def keep(self, source: Source, urgency: Urgency) -> bool:
         """Prepares an image that nobody waits for. False if it was in the store already. Raises Problem.

@@ -30,7 +30,16 @@ class Predictor:
         task, strokes: what the prompt was drawn on and of, so that the next one with a stroke more refines this mask.
         """
         asked = replace(prompt, logits=self._logits.before(task, image.key, strokes))
-        with steps.measure("decode_prompt"):
-            logits, score = await self._device.best_mask(image.prepared, asked, Claim(Urgency.CLICK))
+        logits, score = await self._decode(image, asked, Urgency.CLICK, steps)
         self._logits.keep(task, image.key, strokes, logits)
         return logits, score
+
+    async def preview(self, image: PreparedImage, prompt: Prompt, steps: Steps) -> tuple[NDArray[np.float32], float]:
+        """What a first click would give, as `mask` does; everybody's clicks go first, and nothing is remembered."""
+        return await self._decode(image, prompt, Urgency.PREVIEW, steps)
+
+    async def _decode(
+        self, image: PreparedImage, prompt: Prompt, urgency: Urgency, steps: Steps
+    ) -> tuple[NDArray[np.float32], float]:
+        with steps.measure("decode_prompt"):
+            return await self._device.best_mask(image.prepared, prompt, Claim(urgency))

@@ -232,8 +232,12 @@ def test_info(
 ) -> None:
     info = load("small", precision).info
     assert (info.name, info.device, info.precision, info.model, info.image_size) == (
-        "openvino", "cpu", precision, "random_small", 256,
-    )  # fmt: skip
+        "openvino",
+        "cpu",
+        precision,
+        "random_small",
+        256,
+    )
     weights = file_sha256(make_checkpoint("small"))
     of_each = {name: fingerprint(weights, config_of["small"], name) for name in ("f32", "bf16")}
     assert info.fingerprint == of_each[precision]

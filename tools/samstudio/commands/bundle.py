@@ -20,7 +20,7 @@ from samstudio.commands.common import AsJson
 from samstudio.commands.playbooks import PASS_THROUGH, run
 from samstudio.errors import SamstudioError, WrongCommandLine
 from samstudio.output import emit, err, out, say
-from samstudio.verbs import group, verb
+from samstudio.verbs import Verb, group, verb
 
 #: top-level parts of the tree that an air-gapped host deploys from
 PROJECT_PARTS = ("README.md", "docs", "inventory", "requirements.yml", *trees.CODE)
@@ -31,7 +31,7 @@ LOCKS = ("tools/requirements/control.lock", "tools/requirements/tools.lock")
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The bundle.")]
 
 
-def create(context: typer.Context) -> None:
+def create(context: typer.Context, as_json: AsJson = False) -> None:
     """Collects what a host without a network needs into one file: images, weights, packages, wheels and this tree.
 
     It takes [FILE] and arguments for ansible-playbook, such as -i INVENTORY and -e NAME=VALUE. Without FILE, the bundle
@@ -58,7 +58,7 @@ def create(context: typer.Context) -> None:
     _require_writable(folder)
     work = home / ".cache" / "bundle"
     work.mkdir(parents=True, exist_ok=True)
-    run("bundle", ["-e", json.dumps({"bundle_work": str(work)}), *arguments])
+    run("bundle", ["-e", json.dumps({"bundle_work": str(work)}), *arguments], as_json=as_json)
     description = json.loads((work / "description.json").read_text())
     sources = _members(home, work, description.pop("files"), description.pop("packages"))
     description = {
@@ -67,8 +67,19 @@ def create(context: typer.Context) -> None:
         "project": {"commit": _commit(home), "digest": trees.project_digest(home)},
         "python": platform.python_version().rpartition(".")[0],
     }
-    _write(folder / (Path(words[0]).name if words else _name(description)), description, sources)
+    file = folder / (Path(words[0]).name if words else _name(description))
+    members = {name: path.stat().st_size for name, path in sources.items()}
+    size = _write(file, description, sources)
     sources[check.IMAGES].unlink()
+
+    def human() -> None:
+        _show(description, members)
+        out.print(f"[bold]{file}[/]  {size / 2**20:.1f} MiB")
+        out.print(f"There: tar -xf {file.name} {check.PROJECT} && cd {check.PROJECT}")
+        out.print(f"       ./samstudio deploy -e samstudio_bundle=/path/to/{file.name}")
+
+    result = {"changed": True, "file": str(file), "members": len(members), "bytes": size}
+    emit(result, as_json=as_json, human=human)
 
 
 def check_bundle(file: File, as_json: AsJson = False) -> None:
@@ -138,18 +149,15 @@ def _members(home: Path, work: Path, files: dict[str, str], packages: list[str])
     }
 
 
-def _write(file: Path, description: dict[str, Any], sources: dict[str, Path]) -> None:
+def _write(file: Path, description: dict[str, Any], sources: dict[str, Path]) -> int:
+    """The bytes that were written."""
     total = sum(path.stat().st_size for path in sources.values())
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True) as progress:
         hashing = progress.add_task("Hashing", total=total)
         manifest = pack.manifest(description, sources, lambda count: progress.advance(hashing, count))
         writing = progress.add_task("Writing", total=total)
-        size = pack.write(file, manifest, sources, lambda count: progress.advance(writing, count))
-    _show(description, {name: path.stat().st_size for name, path in sources.items()})
-    out.print(f"[bold]{file}[/]  {size / 2**20:.1f} MiB")
-    out.print(f"There: tar -xf {file.name} {check.PROJECT} && cd {check.PROJECT}")
-    out.print(f"       ./samstudio deploy -e samstudio_bundle=/path/to/{file.name}")
+        return pack.write(file, manifest, sources, lambda count: progress.advance(writing, count))
 
 
 def _show(description: dict[str, Any], members: Mapping[str, int]) -> None:
@@ -177,6 +185,6 @@ def _commit(home: Path) -> str:
     return done.stdout.strip()
 
 
-app.command("create", context_settings=PASS_THROUGH)(create)
+app.command("create", cls=Verb, context_settings=PASS_THROUGH)(create)
 verb(app, check_bundle, name="check")
 verb(app, inspect)

@@ -60,6 +60,8 @@ HINTS = {
     "install -m 0600 /dev/stdin password   # Ctrl-D ends; then add --password-file password",
 }
 
+CALLED = {API_TOKEN: "Label Studio's API token", BACKEND_PASSWORD: "The backend's password"}
+
 
 def deployment_of(
     *,
@@ -136,5 +138,5 @@ def _secret(found: Deployment, name: str, variable: str, file: Path | None) -> s
 
 def _missing(name: str, seen: str) -> SamstudioError:
     return SamstudioError(
-        f"The {name.replace('_', ' ')} is missing.", found=seen, expected="a file of mode 0600", command=HINTS[name]
+        f"{CALLED[name]} is missing.", found=seen, expected="a file of mode 0600", command=HINTS[name]
     )

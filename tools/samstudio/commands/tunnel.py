@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -63,10 +63,12 @@ def open_tunnel(
     every: Annotated[bool, typer.Option("--all", help="Connect every project that shows an image.")] = False,
     interval: Annotated[float, typer.Option(metavar="SECONDS", help="Time between looks at the tunnel.")] = 30.0,
     state_file: StateFile = DEFAULT_STATE,
+    as_json: AsJson = False,
 ) -> None:
     """Opens the tunnel, tells Label Studio the address, and keeps both until Ctrl-C or SIGTERM.
 
-    It never opens a tunnel to a backend that answers without a password. The authtoken is on no command line.
+    It never opens a tunnel to a backend that answers without a password. The authtoken is on no command line. With
+    --json, it prints one object once the tunnel is open, and goes on.
 
     \b
     Example:
@@ -85,7 +87,11 @@ def open_tunnel(
         )
     if project and every:
         raise WrongCommandLine("--all and --project exclude each other.", expected="one of them")
-    with _ends_on_sigterm():
+
+    def say(text: str) -> None:
+        typer.echo(text, err=as_json)
+
+    with _ends_on_sigterm(say):
         found = deployment_of(backend_user=backend_user)
         _require_writable(state_file)
         authtoken = take_authtoken(authtoken_file or found.secrets_dir / AUTHTOKEN, os.environ)
@@ -110,12 +116,13 @@ def open_tunnel(
                 running,
                 upstream,
                 state_file=state_file,
-                say=typer.echo,
+                say=say,
                 wanted_url=url or None,
                 label_studio=label_studio_url or None,
                 register=register,
             )
-            keeper.open()
+            opened = {"changed": True, "open": True, "wrong": "", **asdict(keeper.open())}
+            emit(opened, as_json=as_json, human=lambda: None)
             keeper.run(interval)
 
 
@@ -227,13 +234,13 @@ def _hear(line: str) -> None:
 
 
 @contextmanager
-def _ends_on_sigterm() -> Iterator[None]:
+def _ends_on_sigterm(say: Callable[[str], None]) -> Iterator[None]:
     """SIGTERM ends like Ctrl-C, so that the agent is ended too: interpreter exit alone would leave it running."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo("Tunnel closed.")
+        say("Tunnel closed.")
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -19,9 +19,13 @@ def device(plan: Plan, settings: dict[str, Any]) -> None:
     lost = kept == "cuda" and gpu["device"] != "cuda" and not (gpu["fix"] or any(row["fix"] for row in gpu["rows"]))
     fix = "Mend the GPU's driver (nvidia-smi tells), or compute on the CPU: -e sam2_backend_device=cpu." if lost else ""
     plan.choose(
-        "device", "cuda" if lost else gpu["device"], "GPU", gpu["found"],
-        f"the GPU was chosen on {plan.since}; {gpu['reason']}" if lost else gpu["reason"], fix or gpu["fix"],
-    )  # fmt: skip
+        "device",
+        "cuda" if lost else gpu["device"],
+        "GPU",
+        gpu["found"],
+        f"the GPU was chosen on {plan.since}; {gpu['reason']}" if lost else gpu["reason"],
+        fix or gpu["fix"],
+    )
     for row in gpu["rows"]:
         plan.add(**row)
 

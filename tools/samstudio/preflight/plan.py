@@ -15,9 +15,15 @@ from .rows import Plan
 
 #: what is written down on the host
 REMEMBERED = (
-    "docker_engine_source", "base_image", "base_mirror", "base_security_mirror", "device", "gpu", "torch_index_url",
+    "docker_engine_source",
+    "base_image",
+    "base_mirror",
+    "base_security_mirror",
+    "device",
+    "gpu",
+    "torch_index_url",
     "model",
-)  # fmt: skip
+)
 
 
 def decide(facts: dict[str, Any], settings: dict[str, Any], remembered: dict[str, Any]) -> dict[str, Any]:

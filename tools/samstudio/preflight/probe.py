@@ -32,8 +32,14 @@ from typing import Any
 DOCKER_ROOT = "/var/lib/docker"
 ENGINE_INFO = "{{.ServerVersion}}|{{.DockerRootDir}}|{{.LiveRestoreEnabled}}|{{.OperatingSystem}}"
 ENGINE_PACKAGES = (
-    "containerd", "containerd.io", "docker-ce", "docker-ce-cli", "docker.io", "podman-docker", "runc",
-)  # fmt: skip
+    "containerd",
+    "containerd.io",
+    "docker-ce",
+    "docker-ce-cli",
+    "docker.io",
+    "podman-docker",
+    "runc",
+)
 SERVICE_UID = 10001
 
 
@@ -116,8 +122,14 @@ def engine() -> dict[str, Any]:
     version, root, live_restore, system = done.stdout.strip().split("|")
     if system == "Docker Desktop":
         found["kind"] = "desktop"
-    return {**found, "installed": True, "version": version, "root": root, "live_restore": live_restore == "true",
-            "error": ""}  # fmt: skip
+    return {
+        **found,
+        "installed": True,
+        "version": version,
+        "root": root,
+        "live_restore": live_restore == "true",
+        "error": "",
+    }
 
 
 def installed_packages(*names: str) -> list[str]:

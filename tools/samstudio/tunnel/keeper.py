@@ -39,13 +39,13 @@ class Keeper:
         self._register = register
         self._state: TunnelState | None = None
 
-    def open(self) -> None:
+    def open(self) -> TunnelState:
         """Open and publish; the first failure is the caller's to tell.
 
         Raises:
             TunnelError: the tunnel cannot be opened.
         """
-        self._publish(self._agent.open(self._backend, self._wanted_url))
+        return self._publish(self._agent.open(self._backend, self._wanted_url))
 
     def run(self, interval: float) -> None:
         """Look every ``interval`` seconds, until KeyboardInterrupt."""
@@ -69,7 +69,7 @@ class Keeper:
         if self._state is None or url != self._state.url or not self._state.registered:
             self._publish(url)
 
-    def _publish(self, url: str) -> None:
+    def _publish(self, url: str) -> TunnelState:
         opened_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
         if self._state is None or url != self._state.url:
             self._say(f"Open: {url} -> {self._backend}")
@@ -87,6 +87,7 @@ class Keeper:
             agent_started=started_at(agent),
         )
         self._state.write(self._state_file)
+        return self._state
 
     def _registered(self, url: str) -> bool:
         if self._register is None:

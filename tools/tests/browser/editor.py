@@ -12,9 +12,14 @@ from playwright.sync_api import Page, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 QUIET = (
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--no-first-run", "--no-proxy-server",
-)  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--no-proxy-server",
+)
 #: What the editor remembers of an annotator who switched Auto-Annotation on and took the smart keypoint tool.
 REMEMBERED = {"autoAnnotation": "true", "selected-tool:image": "KeyPointTool-dynamic"}
 SELECTED = "Htx.annotationStore.selected"

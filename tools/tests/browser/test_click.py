@@ -42,9 +42,12 @@ def pair(tmp_path_factory: pytest.TempPathFactory, label_studio_cache: Path) -> 
         drawn = studio.images / samples.FOLDER
         run(config, "samples", "draw", "--dir", str(drawn))
         with backend.running(
-            folder / "backend", documents=studio.images.parent, studio_url=studio.url,
-            token_file=config / "secrets" / "label_studio_api_token", port=port,
-        ):  # fmt: skip
+            folder / "backend",
+            documents=studio.images.parent,
+            studio_url=studio.url,
+            token_file=config / "secrets" / "label_studio_api_token",
+            port=port,
+        ):
             registered = run(config, "register")
             clicked = run(config, "click")
             assert clicked["iou"]["min"] >= 0.8
@@ -66,11 +69,14 @@ def _describe(config: Path, studio: label_studio.RunningLabelStudio, backend_url
     described = {
         "label_studio": {"version": studio.version, "url": studio.url, "admin_email": studio.email},
         "backend": {
-            "url": backend_url, "internal_url": backend_url, "address": "127.0.0.1", "basic_auth_user": backend.USER
+            "url": backend_url,
+            "internal_url": backend_url,
+            "address": "127.0.0.1",
+            "basic_auth_user": backend.USER,
         },
         "project": {"title": "Browser"},
         "images": {"host_root": str(studio.images), "container_root": str(studio.images)},
-    }  # fmt: skip
+    }
     (config / "deployment.yml").write_text(yaml.safe_dump(described))
 
 

@@ -61,10 +61,18 @@ class Bench:
         made = projects.create(self.studio.connection, "Doctor", labeling_configs.read("quick_start"))
         self.project = int(made.id or 0)
         self.pair = Pair(
-            label_studio=server.url, backend=self.backend.url, wanted=self.backend.url, studio_internal=server.url,
-            user=USER, password=PASSWORD, token=self.studio.token, project=self.project, data=self.tmp,
-            tunnel_state=self.tmp / "tunnel.json", own_records=OwnRecords(self.tmp / "records.json"),
-        )  # fmt: skip
+            label_studio=server.url,
+            backend=self.backend.url,
+            wanted=self.backend.url,
+            studio_internal=server.url,
+            user=USER,
+            password=PASSWORD,
+            token=self.studio.token,
+            project=self.project,
+            data=self.tmp,
+            tunnel_state=self.tmp / "tunnel.json",
+            own_records=OwnRecords(self.tmp / "records.json"),
+        )
 
     def tell(self, **changes: Any) -> None:
         self.pair = replace(self.pair, **changes)
@@ -91,8 +99,11 @@ class Bench:
             "INSERT INTO ml_mlbackend (state, is_interactive, url, title, auth_method, basic_auth_user, "
             "basic_auth_pass, timeout, created_at, updated_at, auto_update, project_id) "
             "VALUES ('CO', 1, ?, 'SAM2', 'BASIC_AUTH', ?, ?, 100, datetime('now'), datetime('now'), 1, ?)",
-            self.backend.url, USER, PASSWORD, self.project,
-        )  # fmt: skip
+            self.backend.url,
+            USER,
+            PASSWORD,
+            self.project,
+        )
 
     def edit_record(self, **columns: object) -> None:
         for name, value in columns.items():

@@ -75,8 +75,13 @@ class _Handler(stand_in_backend._Handler):
     def _prewarm(self, asked: Any, query: dict[str, list[str]]) -> tuple[int, Any]:
         if asked is None:
             failed = bool(self.behaviour.error)
-            return 200, {"total": 1, "done": int(not failed), "failed": int(failed), "rate": 1.0,
-                         "errors": [self.behaviour.error] if failed else []}  # fmt: skip
+            return 200, {
+                "total": 1,
+                "done": int(not failed),
+                "failed": int(failed),
+                "rate": 1.0,
+                "errors": [self.behaviour.error] if failed else [],
+            }
         self.behaviour.error = ""
         try:
             self._fetch(asked["tasks"][0]["data"]["image"])

@@ -9,13 +9,16 @@ from typing import Any
 from samstudio.doctor.link import Result
 
 PRODUCED: set[str] = set()
+#: those whose test lets the doctor mend it, too
+MENDED: set[str] = set()
 
 
-def produces(cause: str) -> Callable[[Callable[..., Result]], Callable[..., None]]:
+def produces(cause: str, *, mends: bool = False) -> Callable[[Callable[..., Result]], Callable[..., None]]:
     """The decorated test gives a result, which must have the cause."""
 
     def decorate(test: Callable[..., Result]) -> Callable[..., None]:
         PRODUCED.add(cause)
+        MENDED.update({cause} if mends else ())
 
         @functools.wraps(test)
         def run(*arguments: Any, **fixtures: Any) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
-from samstudio.doctor.link import Status
+from samstudio.doctor.link import Result, Status
+from samstudio.doctor.links import record
 from samstudio.doctor.walk import Finding, Walk, examine
 
 from tools.tests.doctor.bench import PASSWORD, Bench
+from tools.tests.doctor.produced import produces
 from tools.tests.doctor.rows import ROWS, Row
+from tools.tests.servers import free_port
 
 pytestmark = pytest.mark.integration
 
@@ -39,6 +43,19 @@ def test_a_wrong_password_here_is_not_written_into_a_record_that_works(bench: Be
         assert walk.mend() == []
     bench.tell(password=PASSWORD)
     assert {finding.status for finding in examine(bench.pair)} <= {Status.OK, Status.SKIPPED}
+
+
+@produces("localhost-in-container", mends=True)
+def test_localhost_in_a_record_means_label_studios_container(bench: Bench) -> Result:
+    """The container is told and not there: this link asks Label Studio alone."""
+    bench.edit_record(url=f"http://localhost:{free_port()}")
+    with Walk(bench.pair) as walk:
+        list(walk)
+        contained = replace(bench.pair, studio_container="label-studio")
+        result = record.check_ml_record(contained, walk.known)
+        assert record.mend(contained, walk.known)
+    assert {finding.status for finding in examine(bench.pair)} <= {Status.OK, Status.SKIPPED}
+    return result
 
 
 POINT = '<KeyPoint{0} name="point" toName="img" smart="true">{1}</KeyPoint{0}>'

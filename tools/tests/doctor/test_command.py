@@ -38,12 +38,24 @@ def secret(folder: Path, name: str, value: str) -> str:
 def command(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     return [
-        "--config-dir", str(tmp_path), "doctor",
-        "--label-studio-url", bench.studio.server.url, "--backend-url", bench.backend.url,
-        "--project", str(bench.project), "--token-file", secret(tmp_path, "token", bench.studio.token),
-        "--backend-user", USER, "--password-file", secret(tmp_path, "password", PASSWORD),
-        "--tunnel-state", str(tmp_path / "tunnel.json"),
-    ]  # fmt: skip
+        "--config-dir",
+        str(tmp_path),
+        "doctor",
+        "--label-studio-url",
+        bench.studio.server.url,
+        "--backend-url",
+        bench.backend.url,
+        "--project",
+        str(bench.project),
+        "--token-file",
+        secret(tmp_path, "token", bench.studio.token),
+        "--backend-user",
+        USER,
+        "--password-file",
+        secret(tmp_path, "password", PASSWORD),
+        "--tunnel-state",
+        str(tmp_path / "tunnel.json"),
+    ]
 
 
 @pytest.mark.integration
@@ -112,10 +124,22 @@ def test_where_no_click_came_back_nothing_is_proven(bench: Bench, command: list[
 def test_the_secrets_may_come_from_the_environment(bench: Bench, tmp_path: Path) -> None:
     ran = CliRunner().invoke(
         app,
-        ["--config-dir", str(tmp_path), "doctor", "--json", "--project", str(bench.project), "--backend-user", USER,
-         "--label-studio-url", bench.studio.server.url, "--backend-url", bench.backend.url],
+        [
+            "--config-dir",
+            str(tmp_path),
+            "doctor",
+            "--json",
+            "--project",
+            str(bench.project),
+            "--backend-user",
+            USER,
+            "--label-studio-url",
+            bench.studio.server.url,
+            "--backend-url",
+            bench.backend.url,
+        ],
         env={"LABEL_STUDIO_API_KEY": bench.studio.token, "BASIC_AUTH_PASS": PASSWORD},
-    )  # fmt: skip
+    )
     assert ran.exit_code == 0, ran.output
 
 

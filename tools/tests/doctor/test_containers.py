@@ -59,11 +59,16 @@ def pair(studio: str, model: str, **changes: Any) -> Pair:
     url = f"http://{model}:9090"
     return replace(
         Pair(
-            "http://127.0.0.1:1", "http://127.0.0.1:1", wanted=url, studio_internal=f"http://{studio}:9090",
-            own_records=OwnRecords(Path("absent")), studio_container=studio, backend_container=model,
+            "http://127.0.0.1:1",
+            "http://127.0.0.1:1",
+            wanted=url,
+            studio_internal=f"http://{studio}:9090",
+            own_records=OwnRecords(Path("absent")),
+            studio_container=studio,
+            backend_container=model,
         ),
         **changes,
-    )  # fmt: skip
+    )
 
 
 def test_two_running_containers_that_reach_each_other(run: Start, engine: docker.DockerClient) -> None:

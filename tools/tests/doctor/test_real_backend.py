@@ -24,10 +24,15 @@ pytestmark = pytest.mark.integration
 )
 def test_why_the_real_backend_does_not_start(settings: dict[str, str], cause: str, tmp_path: Path) -> None:
     environment = {
-        "PATH": os.environ["PATH"], "PYTHONPATH": str(backend.PROJECT / "backend"), "HOME": str(tmp_path),
-        "MODEL_DIR": str(tmp_path), "CACHE_DIR": str(tmp_path / "cache"), "PORT": str(servers.free_port()),
-        "DEVICE": "cpu", **settings,
-    }  # fmt: skip
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(backend.PROJECT / "backend"),
+        "HOME": str(tmp_path),
+        "MODEL_DIR": str(tmp_path),
+        "CACHE_DIR": str(tmp_path / "cache"),
+        "PORT": str(servers.free_port()),
+        "DEVICE": "cpu",
+        **settings,
+    }
     ran = subprocess.run(
         [backend.python(), "-m", "sam2_backend"], env=environment, capture_output=True, text=True, timeout=300
     )

@@ -54,11 +54,23 @@ def test_by_its_tag_alone(tmp_path: Path) -> None:
     (tmp_path / "hosts.json").write_text(json.dumps({"all": {"hosts": inventory, "vars": variables}}))
     (tmp_path / "play.yml").write_text(json.dumps(PLAY))
     done = subprocess.run(
-        ["ansible-playbook", "-i", str(tmp_path / "hosts.json"), "--tags", "sam2_backend", str(tmp_path / "play.yml"),
-         "-e", json.dumps({"__nvidia_driver_collect": "{{ probes }}"})],
-        capture_output=True, check=False, text=True, timeout=300, cwd=ROOT,
+        [
+            "ansible-playbook",
+            "-i",
+            str(tmp_path / "hosts.json"),
+            "--tags",
+            "sam2_backend",
+            str(tmp_path / "play.yml"),
+            "-e",
+            json.dumps({"__nvidia_driver_collect": "{{ probes }}"}),
+        ],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=300,
+        cwd=ROOT,
         env={"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PATH": os.environ["PATH"], "HOME": str(tmp_path)},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     answers = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in HOSTS}
     assert answers == {name: expected for name, (_, _, expected) in HOSTS.items()}

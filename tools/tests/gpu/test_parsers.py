@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
+from dataclasses import replace
+
 import pytest
 from samstudio.gpu import PROBES, Output, parse
-from samstudio.gpu.compatibility import CHIPS, chip_of, version
+from samstudio.gpu.compatibility import CHIPS, Chip, chip_of, version
 
 from .hosts import Host
 
@@ -14,8 +18,32 @@ def test_nothing_answered_is_a_host_about_which_nothing_is_known() -> None:
     assert (facts.os_id, facts.pci, facts.engine_version, facts.has_nvidia) == ("unknown", (), None, False)
 
 
-def test_every_probe_is_parsed() -> None:
-    assert set(Host().outputs()) | {"secure_boot_variable", "runfile"} == set(PROBES)
+#: A host of which every probe has something to tell; the id of its second card is in no table.
+TELLING = Host(
+    cards=("A100", "RTX 9999"),
+    driver="580.95.05",
+    loaded_module="580.95.05",
+    module_on_disk="580.95.05",
+    desktop=True,
+    nouveau=True,
+    secure_boot=True,
+    mok_enrolled=True,
+    virtualization="kvm",
+    packages=(("nvidia-driver", "580.95.05-1"),),
+    runfile=True,
+    mig=(("3g.20gb", "MIG-1"),),
+)
+#: A probe whose answer counts only where another one has none.
+INSTEAD_OF = {"pci_sysfs": "pci", "secure_boot_variable": "secure_boot"}
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_what_a_probe_says_is_among_the_facts(probe: str) -> None:
+    outputs = {**TELLING.outputs(), "secure_boot_variable": Output("   1\n")}
+    silent = [name for name in PROBES if name == INSTEAD_OF.get(probe) or INSTEAD_OF.get(name) == probe]
+    heard = {name: output for name, output in outputs.items() if name not in silent}
+    deaf = {name: output for name, output in heard.items() if name != probe}
+    assert parse(heard) != parse(deaf)
 
 
 def test_the_kernel_listing_says_the_same_as_lspci() -> None:
@@ -93,7 +121,18 @@ def test_versions_compare_by_their_numbers(text: str, expected: tuple[int, ...])
     assert version(text) == expected
 
 
+def overlapping(chips: Iterable[Chip]) -> list[tuple[str, str]]:
+    """Chips with a device id in common, one inside the other included."""
+    return [
+        (one.name, other.name)
+        for one, other in itertools.combinations(chips, 2)
+        if one.first_id <= other.last_id and other.first_id <= one.last_id
+    ]
+
+
 def test_the_id_ranges_do_not_overlap() -> None:
-    for chip in CHIPS:
-        assert chip_of(chip.first_id) is chip
-        assert chip_of(chip.last_id) is chip
+    assert overlapping(CHIPS) == []
+    assert all(chip.first_id <= chip.last_id for chip in CHIPS)
+    inner = replace(CHIPS[0], name="inner", first_id=CHIPS[0].first_id + 1, last_id=CHIPS[0].last_id - 1)
+    assert overlapping((inner, CHIPS[0])) == [("inner", CHIPS[0].name)]
+    assert {chip_of(number) for chip in CHIPS for number in (chip.first_id, chip.last_id)} == set(CHIPS)

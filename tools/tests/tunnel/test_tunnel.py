@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from samstudio.tunnel.agent import Agent
 from samstudio.tunnel.keeper import Keeper
 from samstudio.tunnel.state import TunnelState, read_state
 
-from tools.tests import commands
+from tools.tests import commands, documented
 
 from .conftest import AUTHTOKEN, PASSWORD, USER, Seen, StartBackend
 
@@ -134,6 +135,21 @@ def test_sigterm_ends_the_command_its_agent_and_its_state(
     assert not alive(seen()["pid"])
 
 
+def test_with_json_it_prints_one_object_once_it_is_open(
+    stand_in_agent: str, start_backend: StartBackend, tmp_path: Path
+) -> None:
+    state = tmp_path / "tunnel.json"
+    with opening(tmp_path, state, start_backend(), stand_in_agent, "--json", errors=subprocess.PIPE) as (run, opened):
+        assert run.stdout is not None
+        told = json.loads(run.stdout.readline())
+        documented.check(["tunnel", "open"], told)
+        assert (told["open"], told["url"]) == (True, opened.url)
+        run.send_signal(signal.SIGTERM)
+        rest, progress = run.communicate(timeout=20)
+    assert rest == ""
+    assert "Tunnel closed." in progress
+
+
 def test_status_and_close_see_what_runs(
     stand_in_agent: str, start_backend: StartBackend, seen: Seen, tmp_path: Path
 ) -> None:
@@ -176,7 +192,9 @@ def test_a_process_that_is_none_keeps_no_tunnel(process: int) -> None:
 
 
 @contextmanager
-def opening(folder: Path, state: Path, backend: str, agent: str) -> Iterator[tuple[subprocess.Popen[str], TunnelState]]:
+def opening(
+    folder: Path, state: Path, backend: str, agent: str, *more: str, errors: int = subprocess.STDOUT
+) -> Iterator[tuple[subprocess.Popen[str], TunnelState]]:
     """`samstudio tunnel open`, as a process of its own, once the tunnel is open."""
     password = folder / "password"
     password.write_text(PASSWORD)
@@ -184,9 +202,10 @@ def opening(folder: Path, state: Path, backend: str, agent: str) -> Iterator[tup
     command = [
         *(sys.executable, "-m", "samstudio", "tunnel", "open", "--backend-url", backend, "--backend-user", USER),
         *("--password-file", str(password), "--agent", agent, "--state", str(state), "--interval", "0.1"),
+        *more,
     ]
     environment = {**os.environ, "NGROK_AUTHTOKEN": AUTHTOKEN, "PYTHONPATH": str(TOOLS)}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True) as run:
         wait_until(lambda: read_state(state) is not None or run.poll() is not None)
         opened = read_state(state)
         assert opened is not None, run.communicate()[0]

@@ -1,28 +1,37 @@
-"""`/ui`: the page, its script and style, sample drawings, and two calls that show what the model does with an image."""
+"""`/ui`: the page, its scripts, style and sample images, and the calls that show what the model does with an image."""
 
 from __future__ import annotations
 
 import asyncio
+import io
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from sam2_backend.backend import Backend
-from sam2_backend.demo import SAMPLES
+from sam2_backend.backend import Backend, Serving
 from sam2_backend.http.bodies import read, read_json
 from sam2_backend.http.responses import JsonResponse
-from sam2_backend.label_studio.regions import drawn_objects
+from sam2_backend.label_studio.regions import DrawnObject, drawn_objects
 from sam2_backend.label_studio.results.mask import Mask
-from sam2_backend.problems import Problem
+from sam2_backend.serving.claim import Urgency
+from sam2_backend.serving.store.memory import PreparedImage
 from sam2_backend.steps import Steps
 
 FOLDER = Path(__file__).parent
+# Drawn by docs/make/scenes.py: JPEG files of 1024 x 768.
+SAMPLES = ("cells", "leaves", "bench")
+FILES = ("page.js", "asking.js", "panel.js", "page.css", *(f"samples/{name}.jpg" for name in SAMPLES))
 MASK_SIDE = 1024
+# Red, green, blue and opacity outside a mask, inside, and at its rim.
+COLOURS = ((0, 0, 0, 0), (30, 120, 235, 130), (255, 255, 255, 255))
+RIM = np.ones((5, 5), np.uint8)
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -33,67 +42,80 @@ HEADERS = {
 def ui_routes(backend: Backend) -> list[Route]:
     page = _Page(backend)
     return [
-        Route("/ui", page.file("page.html"), methods=["GET"]),
-        Route("/ui/page.js", page.file("page.js"), methods=["GET"]),
-        Route("/ui/page.css", page.file("page.css"), methods=["GET"]),
-        Route("/ui/sample/{number:int}.jpg", page.sample, methods=["GET"]),
+        Route("/ui", _file("page.html"), methods=["GET"]),
+        *(Route(f"/ui/{name}", _file(name), methods=["GET"]) for name in FILES),
         Route("/ui/image", page.image, methods=["POST"]),
         Route("/ui/mask", page.mask, methods=["POST"]),
+        Route("/ui/preview", page.preview, methods=["POST"]),
     ]
+
+
+def _file(name: str) -> Any:
+    async def answer(_: Request) -> Response:
+        return FileResponse(FOLDER / name, headers=HEADERS)
+
+    return answer
 
 
 class _Page:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
-    def file(self, name: str) -> Any:
-        async def answer(_: Request) -> Response:
-            return FileResponse(FOLDER / name, headers=HEADERS)
-
-        return answer
-
-    async def sample(self, request: Request) -> Response:
-        number = request.path_params["number"]
-        if not 0 <= number < len(SAMPLES):
-            raise Problem(404, "ui", f"There are samples 0 to {len(SAMPLES) - 1}.")
-        return FileResponse(SAMPLES[number], headers=HEADERS)
-
     async def image(self, request: Request) -> Response:
-        """An image file as body → its content hash and size."""
+        """An image file as body → its content hash and size, where its embedding was, and how long each step took."""
         serving = await self._backend.ready()
         data = await read(request, self._backend.settings.limits.image_bytes, ": raise MAX_IMAGE_BYTES of the backend")
         steps = Steps()
         async with serving.gate.enter():
-            image = await serving.embeddings.put(data, steps)
+            image, outcome = await serving.embeddings.put(data, steps)
         return JsonResponse(
             {
                 "image": image.key.content,
                 "width": image.width,
                 "height": image.height,
+                "cache": outcome,
                 "milliseconds": steps.milliseconds(),
             }
         )
 
     async def mask(self, request: Request) -> Response:
-        """{"image": hash, "result": regions as the editor sends them} → PNG of the mask; score and times as headers."""
+        """{"image": hash, "result": regions as the editor sends them} → PNG of the mask; headers as `_answer` says."""
+        serving, content, drawn = await self._asked(request)
+        steps = Steps()
+        async with serving.gate.enter():
+            image, outcome = await serving.embeddings.of_content(content, Urgency.CLICK, steps)
+            logits, score = await serving.predictor.mask("ui", image, drawn.prompt(), drawn.strokes, steps)
+            return await _answer(image, logits, {"X-Score": f"{score:.4f}", "X-Cache": outcome}, steps)
+
+    async def preview(self, request: Request) -> Response:
+        """The same for a place that the mouse is over. No click waits for it: it is not among those at the gate."""
+        serving, content, drawn = await self._asked(request)
+        steps = Steps()
+        image, outcome = await serving.embeddings.of_content(content, Urgency.PREVIEW, steps)
+        logits, score = await serving.predictor.preview(image, drawn.prompt(), steps)
+        return await _answer(image, logits, {"X-Score": f"{score:.4f}", "X-Cache": outcome}, steps)
+
+    async def _asked(self, request: Request) -> tuple[Serving, str, DrawnObject]:
         serving = await self._backend.ready()
         body = await read_json(request, self._backend.settings.limits.body_bytes)
-        steps = Steps()
-        drawn = drawn_objects(body.get("result"))[0]
-        async with serving.gate.enter():
-            image = await serving.embeddings.of_content(str(body.get("image", "")), steps)
-            logits, score = await serving.predictor.mask("ui", image, drawn.prompt(), drawn.strokes, steps)
-            with steps.measure("render"):
-                png = await asyncio.to_thread(_png, Mask(logits, image.width, image.height))
-        timing = ", ".join(f"{step};dur={value}" for step, value in steps.milliseconds().items())
-        return Response(png, media_type="image/png", headers={"X-Score": f"{score:.4f}", "Server-Timing": timing})
+        return serving, str(body.get("image", "")), drawn_objects(body.get("result"))[0]
+
+
+async def _answer(image: PreparedImage, logits: NDArray[np.float32], headers: dict[str, str], steps: Steps) -> Response:
+    """The mask as PNG. Server-Timing: milliseconds of each step and in all, as browsers' tools show them."""
+    with steps.measure("render"):
+        png = await asyncio.to_thread(_png, Mask(logits, image.width, image.height))
+    timing = ", ".join(f"{step};dur={value}" for step, value in steps.milliseconds().items())
+    return Response(png, media_type="image/png", headers={**headers, "Server-Timing": timing})
 
 
 def _png(mask: Mask) -> bytes:
-    """Half-transparent blue inside, transparent outside; no larger than the page shows it."""
-    pixels = mask.pixels(MASK_SIDE)
-    layered = np.zeros((*pixels.shape, 4), np.uint8)
-    layered[pixels > 0] = (235, 120, 30, 150)
-    done, png = cv2.imencode(".png", layered, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    assert done
-    return png.tobytes()
+    """Half-transparent blue with a white rim, no larger than the page shows it. Two bits a pixel."""
+    inside = (mask.pixels(MASK_SIDE) > 0).astype(np.uint8)
+    rim = inside - cv2.erode(inside, RIM, borderValue=0)
+    height, width = inside.shape
+    picture = Image.frombytes("P", (width, height), (inside + rim).tobytes())
+    picture.putpalette(bytes(level for colour in COLOURS for level in colour[:3]))
+    png = io.BytesIO()
+    picture.save(png, "PNG", transparency=bytes(colour[3] for colour in COLOURS), bits=2, compress_level=1)
+    return png.getvalue()
