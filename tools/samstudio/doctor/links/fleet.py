@@ -44,8 +44,14 @@ def check_backends(pair: Pair, _: Known) -> Result:
     server = idle[0]
     cause = BACKEND_OUT if server.admitted else BACKEND_DRAINED
     written = {each.name: each for each in pair.balancer.backends}.get(server.name, BalancedBackend(server.name))
-    where = {"host": written.host or server.address, "backend_container": written.container}
-    return warning(cause, evidence, which=_which(server), name=server.name, **where)
+    return warning(
+        cause,
+        evidence,
+        which=_which(server),
+        name=server.name,
+        host=written.host or server.address,
+        backend_container=written.container,
+    )
 
 
 def _which(server: Server) -> str:
