@@ -1,4 +1,4 @@
-"""A host with four stand-in cards, one lost and one in two slices, and the backends that it gets. In the order of a file."""
+"""A host with four stand-in cards, one lost and one in two slices: its backends, from test to test of this file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = HERE.parents[2]
 HOST = "gpu-runtime"
 GTX1080, LOST, A100, RTX3090 = (f"GPU-5a4dface-0000-4000-8000-00000000000{number}" for number in range(4))
 SLICES = [f"MIG-51ce0000-0000-4000-8000-00000000002{number}" for number in range(2)]
-STOP, OUTCOMES = "/tmp/watcher.stop", "/tmp/watcher.json"  # noqa: S108
+STOP, OUTCOMES = "/tmp/watcher.stop", "/tmp/watcher.json"
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def watching(machine: Any) -> Iterator[list[dict[str, Any]]]:
     """Requests through the balancer, one after the other, around the block."""
     subprocess.run(["docker", "cp", HERE / "watcher.py", f"{HOST}:/tmp/watcher.py"], check=True)
     machine.check_output(f"rm -f {STOP} {OUTCOMES}")
-    argv = ["docker", "exec", HOST, "python3", "/tmp/watcher.py", STOP, OUTCOMES]  # noqa: S108
+    argv = ["docker", "exec", HOST, "python3", "/tmp/watcher.py", STOP, OUTCOMES]
     watcher = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
     outcomes: list[dict[str, Any]] = []
     try:
@@ -134,9 +134,9 @@ def test_a_gpu_that_is_not_there_or_lost_is_an_error_before_anything_changes(
 
 
 def test_with_two_cards_left_one_backend_after_the_other_is_upgraded_and_no_request_is_lost(machine: Any) -> None:
-    """The sliced card is gone, so that the fourth backend's moves to the second place, whose own is gone."""
+    """The sliced card is lost, so that the fourth backend's moves to the second place, whose own is gone."""
     before = containers(machine)
-    machine.check_output("printf 'gtx1080\\ngtx1080 lost\\nlost\\nrtx3090\\n' > /etc/gpu-stand-in.card")
+    machine.check_output("printf 'gtx1080\\ngtx1080 lost\\na100 lost\\nrtx3090\\n' > /etc/gpu-stand-in.card")
     with watching(machine) as outcomes:
         done = deploy("-e", "sam2_backend_threads=1")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]

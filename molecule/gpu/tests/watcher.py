@@ -1,7 +1,8 @@
 """Ask for one task after the other through the balancer until a file appears; run on Label Studio's host.
 
 usage: watcher.py STOP OUTCOMES
-OUTCOMES gets a line of JSON for each answer: `task`, `gpu` (what answered, "" for nothing), `out` (the backends that got no requests).
+OUTCOMES gets a line of JSON for each request: `task`, `gpu` (of the backend that answered, "" for nothing), `out` (the
+backends that got no requests).
 """
 
 from __future__ import annotations
