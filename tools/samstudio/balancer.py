@@ -7,10 +7,10 @@ import io
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from samstudio.deployment import Deployment
+from samstudio.deployment import BalancedBackend, Deployment
 from samstudio.errors import SamstudioError
 
 #: the proxy in HAProxy's configuration that holds the backends
@@ -31,6 +31,8 @@ class Server:
     active: int
     #: requests since the balancer started
     served: int
+    #: the GPU that it computes on, as deployment.yml tells; "" on a CPU
+    card: str = ""
 
     @property
     def admitted(self) -> bool:
@@ -39,12 +41,15 @@ class Server:
 
 @dataclass(frozen=True)
 class Balancer:
-    """HAProxy's admin socket; root may use it."""
+    """HAProxy's admin socket, which root may use, and what was written down of the backends behind it."""
 
     socket: Path
+    backends: tuple[BalancedBackend, ...] = ()
 
     def servers(self) -> list[Server]:
-        return servers_of(self._ask(f"show stat {PROXY} 4 -1"))
+        cards = {backend.name: backend.card for backend in self.backends}
+        found = servers_of(self._ask(f"show stat {PROXY} 4 -1"))
+        return [replace(server, card=cards.get(server.name, "")) for server in found]
 
     def server(self, name: str) -> Server:
         found = self.servers()
@@ -124,9 +129,16 @@ class Balancer:
         return answer.decode()
 
 
+def before(deployment: Deployment) -> Balancer | None:
+    """The balancer of a fleet; None where there is one backend without a balancer."""
+    settings = deployment.balancer
+    return Balancer(Path(settings.socket), settings.backends) if settings.socket else None
+
+
 def of(deployment: Deployment) -> list[Server]:
     """The backends of a fleet; none where there is one backend without a balancer."""
-    return Balancer(Path(deployment.balancer.socket)).servers() if deployment.balancer.socket else []
+    balancer = before(deployment)
+    return balancer.servers() if balancer else []
 
 
 def servers_of(answer: str) -> list[Server]:

@@ -47,11 +47,23 @@ class BackendSettings:
 
 
 @dataclass(frozen=True, config=_READ)
+class BalancedBackend:
+    """A backend of a fleet: its name at the balancer, its host in the inventory, its container there, its GPU."""
+
+    name: str
+    host: str = ""
+    container: str = "sam2-backend"
+    #: "NVIDIA L4 (GPU-…)", or "" on a CPU
+    card: str = ""
+
+
+@dataclass(frozen=True, config=_READ)
 class BalancerSettings:
     """Of a fleet; without one, the backend's address is the backend's own."""
 
     #: HAProxy's admin socket
     socket: str = ""
+    backends: tuple[BalancedBackend, ...] = ()
 
 
 @dataclass(frozen=True, config=_READ)

@@ -34,11 +34,11 @@ def require_possible(deployment: Deployment) -> None:
     """Refuse before a token is revoked that could not be replaced everywhere.
 
     Raises:
-        SamstudioError: backends on other hosts use it, or the engine that runs ours does not answer.
+        SamstudioError: several backends use it, or the engine that runs ours does not answer.
     """
     if deployment.balancer.socket:
         raise SamstudioError(
-            "This token cannot be rotated from here: backends on other hosts use it.",
+            "This token cannot be rotated from here: several backends use it.",
             link="token",
             found="a fleet (balancer: in deployment.yml)",
             expected="a deploy, which brings a new token to every backend",

@@ -73,6 +73,7 @@ SETTINGS: dict[str, Any] = {
     "reconsider": False,
     "today": "2026-11-24",
     "device_asked": "auto",
+    "gpus_asked": "",
     "torch_index_url": "",
     "torch_index": "https://download.example.com",
     "gpu": {

@@ -76,9 +76,14 @@ def test_where_python_is_too_old_the_one_beside_it_is_installed(clone: Path) -> 
         (folder / name).write_text(f"#!/bin/sh\nPATH={os.environ['PATH']}\n{script}\n")
         (folder / name).chmod(0o755)
     done = subprocess.run(
-        [clone / "samstudio", "deploy"], capture_output=True, text=True, timeout=300, check=False,
-        stdin=subprocess.DEVNULL, env={"PATH": str(folder)},
-    )  # fmt: skip
+        [clone / "samstudio", "deploy"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env={"PATH": str(folder)},
+    )
     assert done.returncode == 0, done.stderr
     asked = (folder / "asked").read_text()
     assert "install --yes --quiet=2 --no-install-recommends python3.11 python3.11-venv" in asked

@@ -130,6 +130,12 @@ ASKED = {"asked": "auto", "device": "auto", "fitting": "large", "weights": ["", 
 DEMO = {"date": "2026-11-24", "choices": {"model": "demo", "device": "cpu"}}
 
 
+def test_one_model_fits_every_gpu_that_has_a_backend() -> None:
+    sizes = [{"model_size": size} for size in ("large", "base_plus", "large")]
+    assert backend.fitting(sizes) == "base_plus"
+    assert backend.fitting([]) == "tiny"
+
+
 @pytest.mark.parametrize(
     ("settings", "remembered", "model"),
     [
@@ -141,6 +147,8 @@ DEMO = {"date": "2026-11-24", "choices": {"model": "demo", "device": "cpu"}}
         ({"reconsider": True}, DEMO, "large"),
         ({"device": "cuda"}, DEMO, "large"),
         ({}, {"date": "2026-11-24", "choices": {"model": "small", "device": "cuda"}}, "small"),
+        ({"fitting": "tiny"}, {"date": "2026-11-24", "choices": {"model": "large", "device": "cuda"}}, "tiny"),
+        ({"fitting": "tiny"}, {"date": "2026-11-24", "choices": {"model": "small", "device": "cpu"}}, "small"),
     ],
 )
 def test_which_model_is_wanted(settings: dict[str, Any], remembered: dict[str, Any], model: str) -> None:

@@ -171,9 +171,13 @@ def test_addresses_are_asked_through_the_proxy_that_was_given(guarded: str) -> N
     settings = {"os": DEBIAN, "urls": {"x": "http://no-such-host.invalid/"}, "timeout": 5.0, "proxies": proxies}
     environment = {key: value for key, value in os.environ.items() if "proxy" not in key.lower()}
     done = subprocess.run(
-        [sys.executable, str(sources.__file__)], capture_output=True, text=True, check=True, timeout=60,
+        [sys.executable, str(sources.__file__)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
         env={**environment, "PREFLIGHT_SETTINGS": json.dumps(settings)},
-    )  # fmt: skip
+    )
     found = json.loads(done.stdout)
     assert found["unreachable"]["x"] == "HTTP 500"
     assert found["proxies"] == proxies

@@ -243,7 +243,7 @@ def test_the_backend_asks_itself_how_it_gets_its_gpu() -> None:
     """Tags may skip the roles that bring driver and toolkit."""
     serve = yaml.safe_load((ROOT / "roles" / "sam2_backend" / "tasks" / "serve.yml").read_text())
     names = [(task.get("ansible.builtin.include_role") or {}).get("name") for task in serve]
-    runs = next(number for number, task in enumerate(serve) if "community.docker.docker_container" in task)
+    runs = next(n for n, task in enumerate(serve) if task.get("ansible.builtin.include_tasks") == "serve_one.yml")
     assert "nvidia_container_toolkit" in names[:runs]
 
 
@@ -326,12 +326,18 @@ def test_every_container_starts_from_the_same_hardening() -> None:
     assert (hardening["cap_drop"], hardening["security_opts"]) == (["ALL"], ["no-new-privileges"])
     assert {task[module]["name"].strip("{} ") for task in runs if not set(hardening) & set(task[module])} == {
         "label_studio_container",
-        "sam2_backend_container",
+        "__sam2_backend_this.container",
         "database_container",
         "backend_balancer_container",
         "tls_proxy_container",
     }
     assert {task["module_defaults"][module] for task in runs} == {"{{ samstudio_container_defaults }}"}
+
+
+def included(folder: Path, task: dict[str, Any]) -> list[str]:
+    """The names of the tasks that a task includes."""
+    file = task.get("ansible.builtin.include_tasks")
+    return [each["name"] for each in read(folder / file)] if file else []
 
 
 @pytest.mark.parametrize(
@@ -345,7 +351,8 @@ def test_every_container_starts_from_the_same_hardening() -> None:
     ],
 )
 def test_an_older_image_goes_only_once_the_new_container_answers(tasks: str) -> None:
-    names = [task["name"] for task in yaml.safe_load((ROOT / "roles" / tasks).read_text())]
+    file = ROOT / "roles" / tasks
+    names = [name for task in read(file) for name in (task["name"], *included(file.parent, task))]
     answers = next(number for number, name in enumerate(names) if name.startswith("Wait until "))
     assert next(number for number, name in enumerate(names) if name.startswith("Remove older images")) > answers
 

@@ -99,6 +99,6 @@ def test_a_token_that_cannot_reach_its_backend_is_not_rotated(server: RunningLab
     assert "no container" in fails(folder, "token", "rotate")["message"]
     described["balancer"] = {"socket": "/run/haproxy.sock"}
     (folder / "deployment.yml").write_text(yaml.safe_dump(described))
-    assert "other hosts" in fails(folder, "token", "rotate")["message"]
+    assert "several backends" in fails(folder, "token", "rotate")["message"]
     assert store.read(API_TOKEN) == first
     assert run(folder, "token", "show")["email"] == server.email

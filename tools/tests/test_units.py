@@ -66,7 +66,7 @@ def render(role: str, template: str, **variables: object) -> str:
 def guard() -> str:
     """The unit as the role guarded_port writes it."""
     variables = {"__guarded_port_rules": "/etc/guard.nft", "__guarded_port_table": "samstudio_x"}
-    unit = render("guarded_port", "guard.service.j2", guarded_port_number=9090, **variables)
+    unit = render("guarded_port", "guard.service.j2", guarded_port_numbers=[9090], **variables)
     return unit.replace("/usr/sbin/nft", "/bin/true")
 
 

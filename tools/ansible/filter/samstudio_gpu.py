@@ -16,11 +16,13 @@ from ansible.errors import AnsibleFilterError  # type: ignore[import-untyped]
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from samstudio.gpu import (
+    ALL,
     DriverSettings,
     GpuHostFacts,
     ToolkitSettings,
     TorchSettings,
     VerdictSettings,
+    asked_gpus,
     container_mode,
     container_options,
     describe,
@@ -62,11 +64,21 @@ def nvidia_toolkit_plan(probes: str, settings: Mapping[str, str]) -> dict[str, A
 
 
 def host_gpu_verdict(probes: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of GpuVerdict; settings: device, driver (as for the driver's plan), gpus (UUIDs), model_size."""
-    torch = TorchSettings(tuple(map(str, settings["gpus"])), str(settings["model_size"]))
-    asked = VerdictSettings(str(settings["device"]), _driver(settings["driver"]), torch)
-    answer: dict[str, Any] = plain(gpu_verdict(_facts(probes), asked))
+    """The fields of GpuVerdict; settings: device, driver (as for the driver's plan), gpus (as set), model_size."""
+    asked = asked_gpus(settings["gpus"])
+    torch = TorchSettings(() if asked == ALL else asked, str(settings["model_size"]))
+    wishes = VerdictSettings(str(settings["device"]), _driver(settings["driver"]), torch)
+    answer: dict[str, Any] = plain(gpu_verdict(_facts(probes), wishes))
     return answer
+
+
+def gpus_problem(asked: Any) -> str:
+    """What is wrong with sam2_backend_gpus; empty where nothing is."""
+    try:
+        asked_gpus(asked)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def gpu_container_mode(probes: str) -> str:
@@ -120,6 +132,7 @@ class FilterModule:
             "samstudio_nvidia_driver_plan": nvidia_driver_plan,
             "samstudio_nvidia_toolkit_plan": nvidia_toolkit_plan,
             "samstudio_gpu_verdict": host_gpu_verdict,
+            "samstudio_gpus_problem": gpus_problem,
             "samstudio_gpu_container_mode": gpu_container_mode,
             "samstudio_gpu_container_options": gpu_container_options,
         }

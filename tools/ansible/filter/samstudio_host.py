@@ -13,7 +13,7 @@ sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[3] / 
 
 from ansible.errors import AnsibleFilterError  # noqa: E402
 from sam2_backend.model import checkpoints  # noqa: E402
-from samstudio import trees  # noqa: E402
+from samstudio import fleet, trees  # noqa: E402
 from samstudio.preflight import backend, plan, rows  # noqa: E402
 
 
@@ -64,5 +64,9 @@ class FilterModule:
             "preflight_plan": plan.decide,
             "preflight_table": rows.table,
             "preflight_model": backend.wanted_model,
+            "preflight_gpus": backend.chosen_gpus,
+            "preflight_fitting": backend.fitting,
+            "sam2_backends": fleet.backends_of_host,
+            "sam2_backends_of_fleet": fleet.backends_of_fleet,
             "sam2_checkpoint": checkpoint,
         }

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
+from samstudio import balancer
 from samstudio.balancer import Balancer
 from samstudio.commands.common import AsJson, backend_password, deployment_of, studio
 from samstudio.deployment import Deployment
@@ -18,7 +18,7 @@ from samstudio.verbs import group, verb
 
 app = group("backends", "Shows the backends of a fleet, tries each, and takes one out of service and back.")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The host's name in the inventory.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="As backends list shows it.")]
 Seconds = Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="How long to wait at most.")]
 
 
@@ -46,12 +46,11 @@ def list_backends(as_json: AsJson = False) -> None:
 
 
 def _show(servers: Any) -> None:
-    table = Table("backend", "address", "state", "in progress", "since start")
+    table = Table("backend", "address", "state", "in progress", "since start", "GPU")
     for each in servers:
         colour = "green" if each["state"].startswith("UP") else "red"
-        table.add_row(
-            each["name"], each["address"], f"[{colour}]{each['state']}[/]", str(each["active"]), str(each["served"])
-        )
+        state, numbers = f"[{colour}]{each['state']}[/]", (str(each["active"]), str(each["served"]))
+        table.add_row(each["name"], each["address"], state, *numbers, each["card"] or "-")
     out.print(table)
 
 
@@ -114,14 +113,15 @@ def click(name: Name, as_json: AsJson = False) -> None:
 
 
 def _balancer(found: Deployment) -> Balancer:
-    if not found.balancer.socket:
+    there = balancer.before(found)
+    if there is None:
         raise SamstudioError(
             "There is no balancer here.",
             found="no balancer: in deployment.yml",
-            expected="Label Studio's host, with a backend on another host",
+            expected="Label Studio's host, with several backends: on other hosts, or on GPUs of its own",
             command="samstudio status",
         )
-    return Balancer(Path(found.balancer.socket))
+    return there
 
 
 verb(app, list_backends, name="list")

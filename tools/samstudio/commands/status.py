@@ -68,7 +68,8 @@ def _show_fleet(part: dict[str, Any]) -> None:
         _failure("backends", part["error"])
     for server in part.get("servers", []):
         colour = "green" if server["state"].startswith("UP") else "red"
-        _line(server["name"], f"[{colour}]{server['state']}[/], {server['address']}")
+        card = f", {server['card']}" if server["card"] else ""
+        _line(f"{server['name']} ", f"[{colour}]{server['state']}[/], {server['address']}{escape(card)}")
 
 
 def _show_projects(part: dict[str, Any]) -> None:

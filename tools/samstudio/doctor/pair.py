@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from samstudio import balancer
 from samstudio.addresses import normalise
+from samstudio.balancer import Balancer
 from samstudio.deployment import Deployment
 from samstudio.doctor.probes import container_environment, environment_of_listener
 from samstudio.labelstudio import own_records
@@ -45,6 +47,8 @@ class Pair:
     tunnel_state: Path = DEFAULT_STATE
     register: str = "samstudio register"
     """What connects this very pair."""
+    balancer: Balancer | None = None
+    """What stands before the backends of a fleet."""
 
     @property
     def by_hand(self) -> bool:
@@ -102,6 +106,7 @@ def deployed(deployment: Deployment, *, token: str, password: str, **more: Any) 
         backend_container=backend.container,
         address=backend.address,
         data=deployment.images.host_root,
+        balancer=balancer.before(deployment),
         **more,
     )
 

@@ -165,7 +165,7 @@ def _holders(sockets: set[str]) -> list[Path]:
 
 @dataclass(frozen=True)
 class Nvidia:
-    """What nvidia-smi says; ``said`` is its complaint."""
+    """What nvidia-smi says of all GPUs; ``said`` is its complaint."""
 
     gpu: str = ""
     driver: str = ""
@@ -180,5 +180,5 @@ def nvidia_smi() -> Nvidia:
         return Nvidia()
     if ran.returncode or "," not in ran.stdout:
         return Nvidia(said=(ran.stdout + ran.stderr).strip() or f"exit code {ran.returncode}")
-    gpu, driver = ran.stdout.splitlines()[0].rsplit(",", 1)
-    return Nvidia(gpu.strip(), driver.strip())
+    gpus, drivers = zip(*(line.rsplit(",", 1) for line in ran.stdout.splitlines() if "," in line), strict=True)
+    return Nvidia(", ".join(gpu.strip() for gpu in gpus), drivers[0].strip())

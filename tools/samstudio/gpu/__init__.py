@@ -9,11 +9,13 @@ from .collect import PROBES, collect
 from .driver_plan import Action, DriverPlan, DriverSettings, driver_plan
 from .facts import GpuHostFacts, Output, outputs_from_json, parse
 from .report import describe, plain
+from .selection import ALL, asked_gpus, places
 from .toolkit_plan import ToolkitPlan, ToolkitSettings, container_mode, container_options, toolkit_plan
 from .torch_plan import TorchPlan, TorchSettings, Worker, torch_plan
 from .verdict import GpuVerdict, VerdictSettings, gpu_verdict
 
 __all__ = [
+    "ALL",
     "PROBES",
     "Action",
     "DriverPlan",
@@ -27,6 +29,7 @@ __all__ = [
     "TorchSettings",
     "VerdictSettings",
     "Worker",
+    "asked_gpus",
     "collect",
     "container_mode",
     "container_options",
@@ -35,6 +38,7 @@ __all__ = [
     "gpu_verdict",
     "outputs_from_json",
     "parse",
+    "places",
     "plain",
     "toolkit_plan",
     "torch_plan",

@@ -83,12 +83,16 @@ class Gpu:
 
 @dataclass(frozen=True)
 class NvidiaSmi:
-    """What nvidia-smi said; ``error`` is its own sentence when it failed, None when it is not installed or works."""
+    """What nvidia-smi said; ``error`` is its own sentence when it failed, None when it is not installed or works.
+
+    ``unreadable``: what it says of each GPU that it cannot read any more.
+    """
 
     installed: bool
     driver_version: str | None = None
     gpus: tuple[Gpu, ...] = ()
     error: str | None = None
+    unreadable: tuple[str, ...] = ()
 
     @property
     def works(self) -> bool:
@@ -224,14 +228,17 @@ def _parse_uevents(text: str) -> tuple[PciDevice, ...]:
 def _parse_smi(query: Output, capability: Output, listing: Output) -> NvidiaSmi:
     if query.returncode is None:
         return NvidiaSmi(installed=False)
-    if query.returncode != 0:
-        return NvidiaSmi(installed=True, error=_sentence(query))
-    pairs = (_csv(row) for row in capability.text.splitlines() if row.count(",") == 1)
+    # It fails for one GPU that it cannot read, and lists the others all the same.
+    pairs = (_csv(row) for row in capability.stdout.splitlines() if row.count(",") == 1)
     capabilities = {cells[0]: cells[1] for cells in pairs}
-    slices = _parse_mig(listing.text)
+    slices = _parse_mig(listing.stdout)
     gpus = []
+    unreadable = []
     driver = None
     for row in query.stdout.splitlines():
+        if _UNREADABLE.search(row):
+            unreadable.append(_unreadable(_csv(row)))
+            continue
         cells = _csv(row)
         if len(cells) != 7:
             continue
@@ -250,7 +257,20 @@ def _parse_smi(query: Output, capability: Output, listing: Output) -> NvidiaSmi:
             )
         )
     error = None if gpus else _sentence(query)
-    return NvidiaSmi(installed=True, driver_version=driver, gpus=tuple(gpus), error=error)
+    return NvidiaSmi(True, driver, tuple(gpus), error, tuple(unreadable))
+
+
+#: NVML's words for a GPU that answers no more, as a line of its own or in place of a value.
+_UNREADABLE = re.compile(r"Unable to determine the device handle|\[[^\]]*(lost|error)[^\]]*\]", re.IGNORECASE)
+
+
+def _unreadable(cells: tuple[str, ...]) -> str:
+    """``GPU 1 (NVIDIA L4): GPU is lost`` from the cells of its row, or the line itself."""
+    if len(cells) != 7:
+        return ", ".join(cells)
+    said = next(cell for cell in cells if _UNREADABLE.search(cell))
+    known = f" ({cells[2]})" if not cells[2].startswith("[") else ""
+    return f"GPU {cells[0]}{known}: {said.strip('[]')}"
 
 
 def _csv(row: str) -> tuple[str, ...]:

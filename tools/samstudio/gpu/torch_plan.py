@@ -22,7 +22,8 @@ from .facts import GpuHostFacts
 
 @dataclass(frozen=True)
 class TorchSettings:
-    """``gpus``: UUIDs of GPUs or MIG devices to use, empty for all; ``model_size``: auto or a SAM 2.1 size."""
+    """``gpus``: indexes or UUIDs of GPUs, or UUIDs of MIG devices, to use, empty for all; ``model_size``: auto or a
+    SAM 2.1 size. A GPU that is sliced means all its MIG devices."""
 
     gpus: tuple[str, ...] = ()
     model_size: str = "auto"
@@ -42,7 +43,8 @@ class Worker:
 class TorchPlan:
     """``index`` is the last part of the address of PyTorch's wheel index (cu130, cu126, cu128, cpu).
 
-    ``workers`` is empty for the CPU, and for a GPU whose driver is still to be installed.
+    ``workers`` is empty for the CPU, and for a GPU whose driver is still to be installed. ``left_out``: a sentence
+    about each GPU that gets none.
     """
 
     action: Action
@@ -52,16 +54,22 @@ class TorchPlan:
     reason: str
     advice: str = ""
     workers: tuple[Worker, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class _Unit:
-    """A GPU or a MIG device, as far as the choice is concerned."""
+    """A GPU or a MIG device, as far as the choice is concerned; ``card``: index and UUID of its GPU."""
 
+    card: tuple[str, ...]
     uuid: str
     name: str
     capability: Capability
     memory_mib: int
+
+    def is_named(self, gpu: str) -> bool:
+        """Whether a setting that names this GPU, or its slice, means this one."""
+        return gpu in (self.uuid, *self.card)
 
 
 def torch_plan(
@@ -76,17 +84,21 @@ def torch_plan(
         sizes = ", ".join(size.name for size in MODEL_SIZES)
         return _stop(f"Model size {settings.model_size!r} does not exist. Expected: auto, {sizes}.", "")
     if not facts.smi.works:
-        return _without_driver(facts, driver)
+        return _without_driver(facts, settings, driver)
     return _with_driver(facts, facts.smi.driver_version or "", settings)
 
 
-def _without_driver(facts: GpuHostFacts, driver: DriverPlan | None) -> TorchPlan:
+def _without_driver(facts: GpuHostFacts, settings: TorchSettings, driver: DriverPlan | None) -> TorchPlan:
+    on_bus = len(facts.gpus_on_bus)
+    unknown = [gpu for gpu in settings.gpus if not on_bus or (gpu.isdigit() and int(gpu) >= on_bus)]
+    if unknown:
+        return _stop(f"This host has no GPU {', '.join(unknown)}. It has {on_bus} on its bus, counted from 0.", _LIST)
     coming = _coming_driver(facts, driver)
     if coming is None:
         reason = driver.reason if driver else "No working NVIDIA driver."
         return _cpu(f"CPU build: {reason}", driver.advice if driver else "")
     units = [
-        _Unit("", device.label, chip.capability, 0)
+        _Unit((), "", device.label, chip.capability, 0)
         for device in facts.gpus_on_bus
         if (chip := chip_of(device.device_id)) is not None
     ]
@@ -114,25 +126,31 @@ def _coming_driver(facts: GpuHostFacts, driver: DriverPlan | None) -> str | None
 
 def _with_driver(facts: GpuHostFacts, driver: str, settings: TorchSettings) -> TorchPlan:
     units, notes = _units(facts)
-    unknown = sorted(set(settings.gpus) - {unit.uuid for unit in units})
+    unknown = [gpu for gpu in settings.gpus if not any(unit.is_named(gpu) for unit in units)]
     if unknown:
-        listed = ", ".join(f"{unit.uuid} ({unit.name})" for unit in units) or "none"
-        return _stop(f"This host has no device {', '.join(unknown)}. It has: {listed}.", "List them: `nvidia-smi -L`.")
+        listed = ", ".join(f"{unit.card[0]} = {unit.uuid} ({unit.name})" for unit in units) or "none"
+        reason = f"This host has no device {', '.join(unknown)} that works. It has: {listed}."
+        return _stop(reason, " ".join([*notes, _LIST]))
     if settings.gpus:
-        units = [unit for unit in units if unit.uuid in settings.gpus]
+        units = [unit for unit in units if any(unit.is_named(gpu) for gpu in settings.gpus)]
     if version(driver) < version(OLDEST_USABLE_DRIVER):
         return _cpu(
             f"CPU build: driver {driver} is older than {OLDEST_USABLE_DRIVER}, the oldest that any CUDA build runs on.",
             "Upgrade the driver to use the GPU.",
         )
     build, served = _best_build(units, driver, facts.machine)
-    left_out = [unit for unit in units if unit not in served]
     if build is None:
         names = ", ".join(f"{unit.name} (compute capability {_dotted(unit.capability)})" for unit in units)
         why = f"no torch build serves {names} on driver {driver}" if units else "no usable GPU"
+        if settings.gpus:
+            return _stop(f"Device {', '.join(settings.gpus)} was asked for, and {why}.", " ".join(notes))
         return _cpu(f"CPU build: {why}.", " ".join([*notes, _driver_hint(units, driver, facts.machine)]).strip())
+    left_out = [unit for unit in units if unit not in served]
     notes += [f"{unit.name} is left out: no native code for it in {build.index}." for unit in left_out]
     return _sized(facts, build, served, driver, settings, notes)
+
+
+_LIST = "List them: `nvidia-smi -L`."
 
 
 def _sized(
@@ -144,13 +162,18 @@ def _sized(
     notes: list[str],
 ) -> TorchPlan:
     workers = []
+    served = []
     for unit in units:
         size, note = _size(unit, settings.model_size)
         if note:
             notes.append(note)
         if size:
+            served.append(unit)
             workers.append(Worker("all" if facts.wsl else unit.uuid, unit.name, unit.memory_mib, size))
     advice = " ".join(notes)
+    idle = [gpu for gpu in settings.gpus if not any(unit.is_named(gpu) for unit in served)]
+    if idle:
+        return _stop(f"Device {', '.join(idle)} was asked for and cannot serve.", advice)
     if not workers and settings.model_size != "auto":
         return _stop(f"Model size {settings.model_size} fits no GPU of this host.", advice)
     if not workers:
@@ -159,17 +182,23 @@ def _sized(
     workers = workers[:1] if facts.wsl else workers
     chosen = ", ".join(f"{worker.name} → {worker.model_size}" for worker in workers)
     reason = f"{_row(build)}: driver {driver}, compute capability {_capabilities(units)}; {chosen}."
-    return TorchPlan(Action.NONE, "cuda", build.torch, build.index, reason, advice, tuple(workers))
+    return TorchPlan(Action.NONE, "cuda", build.torch, build.index, reason, advice, tuple(workers), tuple(notes))
 
 
 def _units(facts: GpuHostFacts) -> tuple[list[_Unit], list[str]]:
     units: list[_Unit] = []
-    notes: list[str] = []
+    notes = [f"{said.rstrip('.')}: left out." for said in facts.smi.unreadable]
+    unlisted = len(facts.gpus_on_bus) - len(facts.smi.gpus) - len(facts.smi.unreadable)
+    if unlisted > 0:
+        notes.append(
+            f"Left out: {unlisted} of {len(facts.gpus_on_bus)} GPUs on the bus, which nvidia-smi does not list."
+        )
     for gpu in facts.smi.gpus:
+        card = (str(gpu.index), gpu.uuid)
         if gpu.capability is None:
             notes.append(f"{gpu.name} is left out: its compute capability is not known.")
         elif not gpu.mig:
-            units.append(_Unit(gpu.uuid, gpu.name, gpu.capability, gpu.memory_mib))
+            units.append(_Unit(card, gpu.uuid, gpu.name, gpu.capability, gpu.memory_mib))
         elif not gpu.mig_devices:
             notes.append(
                 f"{gpu.name} is in MIG mode without instances: create some (`nvidia-smi mig -cgi 3g.20gb -C`) or turn "
@@ -177,7 +206,7 @@ def _units(facts: GpuHostFacts) -> tuple[list[_Unit], list[str]]:
             )
         else:
             units += [
-                _Unit(mig.uuid, f"{gpu.name} MIG {mig.profile}", gpu.capability, mig.memory_mib)
+                _Unit(card, mig.uuid, f"{gpu.name} MIG {mig.profile}", gpu.capability, mig.memory_mib)
                 for mig in gpu.mig_devices
             ]
     return units, notes

@@ -72,7 +72,7 @@ def gpu_verdict(facts: GpuHostFacts, settings: VerdictSettings | None = None) ->
         found=_found(facts, plan),
         reason=plan.reason,
         fix=_fix(plan, driver, settings.device),
-        rows=rows + _driver(driver),
+        rows=rows + _driver(driver) + tuple(Row("GPU left out", "-", "-", said) for said in plan.left_out),
     )
 
 

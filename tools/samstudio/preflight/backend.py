@@ -4,18 +4,45 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..gpu import asked_gpus, places
+from ..gpu.compatibility import MODEL_SIZES
 from .rows import Plan
 
+#: largest first
+_SIZES = [size.name for size in MODEL_SIZES]
 
-def device(plan: Plan, settings: dict[str, Any]) -> None:
+
+def chosen_gpus(settings: dict[str, Any], remembered: dict[str, Any]) -> list[dict[str, Any]]:
+    """The workers of the GPU verdict that get a backend each, in the order of the backends; none on the CPU.
+
+    settings: gpu (the verdict), gpus_asked (sam2_backend_gpus), device_asked, reconsider. One GPU is chosen unless more
+    are asked for: those chosen before while they are there, else the one with the most memory.
+    """
+    kept = {} if settings["reconsider"] or not remembered else remembered["choices"]
+    if settings["gpu"]["device"] != "cuda" or (settings["device_asked"] == "auto" and kept.get("device") == "cpu"):
+        return []
+    workers = {worker["device"]: worker for worker in settings["gpu"]["workers"]}
+    before = [device for device in kept.get("gpu", "").split(",") if device]
+    chosen = list(workers)
+    if not asked_gpus(settings["gpus_asked"]):
+        most = sorted(workers, key=lambda device: -int(workers[device]["memory_mib"]))[:1]
+        chosen = [device for device in before if device in workers] or most
+    return [workers[device] for device in places(before, chosen)]
+
+
+def fitting(gpus: list[dict[str, Any]]) -> str:
+    """The largest model that fits every one of these GPUs: whichever backend answers, the mask is the same."""
+    return max((str(gpu["model_size"]) for gpu in gpus), key=_SIZES.index, default="tiny")
+
+
+def device(plan: Plan, settings: dict[str, Any], gpus: list[dict[str, Any]]) -> None:
     gpu = settings["gpu"]
     kept = "" if settings["device_asked"] != "auto" else plan.kept.get("device", "")
+    plan.choices["gpu"] = ",".join(each["device"] for each in gpus)
     if kept == "cpu" and gpu["device"] == "cuda":
-        plan.choices["gpu"] = ""
         why = f"the CPU, {plan.as_chosen()} and takes the GPU"
         plan.choose("device", "cpu", "GPU", gpu["found"], why)
         return
-    plan.choices["gpu"] = _chosen_gpu(plan, gpu["workers"])
     lost = kept == "cuda" and gpu["device"] != "cuda" and not (gpu["fix"] or any(row["fix"] for row in gpu["rows"]))
     fix = "Mend the GPU's driver (nvidia-smi tells), or compute on the CPU: -e sam2_backend_device=cpu." if lost else ""
     plan.choose(
@@ -28,29 +55,47 @@ def device(plan: Plan, settings: dict[str, Any]) -> None:
     )
     for row in gpu["rows"]:
         plan.add(**row)
+    _several(plan, settings, gpus)
 
 
-def _chosen_gpu(plan: Plan, workers: list[dict[str, Any]]) -> str:
-    """The one chosen before while it is there, else the one with the most memory."""
-    devices = [worker["device"] for worker in sorted(workers, key=lambda worker: -int(worker["memory_mib"]))]
-    kept = plan.kept.get("gpu", "")
-    return kept if kept in devices else (devices or [""])[0]
+def _several(plan: Plan, settings: dict[str, Any], gpus: list[dict[str, Any]]) -> None:
+    """A row for each of several backends, and for what has none."""
+    if len(gpus) > 1:
+        for number, each in enumerate(gpus, start=1):
+            plan.add(
+                f"backend {number}", f"{each['name']}, {each['memory_mib']} MiB", each["device"], "one for each GPU"
+            )
+    workers = [worker for worker in settings["gpu"]["workers"] if worker not in gpus]
+    if gpus and workers:
+        names = ", ".join(worker["name"] for worker in workers)
+        plan.add("other GPUs", names, "-", "-e sam2_backend_gpus=all gives each a backend of its own")
+    there = {worker["device"] for worker in settings["gpu"]["workers"]}
+    gone = [device for device in plan.kept.get("gpu", "").split(",") if device and device not in there]
+    if gpus and gone:
+        plan.add("GPU left out", ", ".join(gone), "-", f"chosen on {plan.since}, and not there any more")
 
 
 def wanted_model(settings: dict[str, Any], remembered: dict[str, Any]) -> str:
     """Asked for, or chosen before, or what the device suggests.
 
     settings: asked (auto or a model), device (as asked for), fitting (the GPU's), weights (where the admin says that
-    the official ones are: file or mirror; a demo model chosen for want of them is not kept then), reconsider.
+    the official ones are: file or mirror; a demo model chosen for want of them is not kept then), reconsider. What was
+    chosen before is not kept where a GPU was added that it does not fit.
     """
     if settings["asked"] != "auto":
         return str(settings["asked"])
     kept = {} if settings["reconsider"] or not remembered else remembered["choices"]
     if settings["device"] not in ("auto", kept.get("device", settings["device"])):
         kept = {}
-    if "model" in kept and not (kept["model"] == "demo" and any(settings["weights"])):
+    found_since = kept.get("model") == "demo" and any(settings["weights"])
+    too_large = kept.get("device") == "cuda" and _larger(kept.get("model", ""), settings["fitting"])
+    if "model" in kept and not (found_since or too_large):
         return str(kept["model"])
     return "tiny" if "cpu" in (settings["device"], kept.get("device")) else str(settings["fitting"])
+
+
+def _larger(model: str, than: str) -> bool:
+    return model in _SIZES and _SIZES.index(model) < _SIZES.index(than)
 
 
 def model(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]) -> None:

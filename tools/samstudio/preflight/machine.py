@@ -8,6 +8,8 @@ from typing import Any
 from .rows import Plan, gib
 
 MINIMUM_MEMORY = 6 * 2**30
+# Of each backend beyond the first: its process, and the embeddings that it keeps in memory.
+MINIMUM_BACKEND_MEMORY = 4 * 2**30
 # Where data and the engine's images share a filesystem, of each where they do not, and once a deploy has begun.
 MINIMUM_FREE = 12 * 2**30
 MINIMUM_FREE_APART = 10 * 2**30
@@ -48,10 +50,12 @@ def host(plan: Plan, facts: dict[str, Any]) -> None:
     )
 
 
-def resources(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]) -> None:
+def resources(plan: Plan, facts: dict[str, Any], settings: dict[str, Any], *, backends: int) -> None:
     database_alone = not (settings["label_studio"] or settings["backend"])
-    memory = MINIMUM_DATABASE_MEMORY if database_alone else MINIMUM_MEMORY
-    _minimum(plan, "memory", facts["memory_bytes"], memory, "Use a host with more memory.")
+    further = max(backends - 1, 0)
+    memory = MINIMUM_DATABASE_MEMORY if database_alone else MINIMUM_MEMORY + further * MINIMUM_BACKEND_MEMORY
+    fix = "Name fewer GPUs in sam2_backend_gpus." if further else "Use a host with more memory."
+    _minimum(plan, "memory", facts["memory_bytes"], memory, fix, f" for {backends} backends" if further else "")
     disks = facts["free_bytes"]
     least = MINIMUM_FREE_APART if len(disks) > 1 else MINIMUM_FREE
     if facts["own_containers"]:

@@ -7,7 +7,7 @@ file. Settings arrive as JSON in the environment variable PREFLIGHT_SETTINGS:
     ports: {port: address}  what the deployment wants to listen on
     subnet: str             the private network's subnet
     network: str            the private network's name
-    containers: [str]       our own containers (a port or subnet that they hold is ours)
+    containers: [str]       our own containers (a port or subnet that they hold is ours); NAME-2 is ours like NAME
     all_containers: [str]   those and others that a deploy may run on a host
     config_dir: str         where deployment.yml is, if there was a deploy
     data_dir: str           where data will live (disk space is measured there and where the engine keeps images)
@@ -149,6 +149,11 @@ def running_containers() -> list[str]:
     return output("docker", "ps", "--format", "{{.Names}}").split()
 
 
+def ours(running: set[str], names: list[str]) -> set[str]:
+    """Those of the running containers that have one of these names, or such a name with a number."""
+    return {name for name in running if re.sub(r"-\d+$", "", name) in names}
+
+
 def published_ports(containers: set[str]) -> set[int]:
     """Ports of this host that these containers listen on."""
     lines = [line for name in containers for line in output("docker", "port", name).splitlines()]
@@ -226,7 +231,7 @@ def main() -> None:
     docker = engine()
     remembered = deployed_subnet(settings["config_dir"]) if docker["installed"] and not docker["version"] else ""
     running = set(running_containers()) if docker["version"] else set()
-    own = set(settings["containers"]) & running or set(settings["containers"] if remembered else [])
+    own = ours(running, settings["containers"]) or set(settings["containers"] if remembered else [])
     published = published_ports(own)
     facts = {
         "uid": os.getuid(),
@@ -238,7 +243,7 @@ def main() -> None:
         "init": init_system(),
         "engine": {
             **docker,
-            "other_containers": sorted(running - set(settings["all_containers"])),
+            "other_containers": sorted(running - ours(running, settings["all_containers"])),
             "daemon_options": daemon_options(),
         },
         "own_containers": sorted(own),

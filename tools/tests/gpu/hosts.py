@@ -52,7 +52,8 @@ class Host:
     """A host as a person would describe it.
 
     ``driver`` is the version nvidia-smi works with, ``unlisted`` how many of the last cards it does not show, ``mig``
-    the slices (profile, UUID) of an A100 in MIG mode, ``kernels`` those installed (empty: the one that runs).
+    the slices (profile, UUID) of an A100 in MIG mode, ``lost`` the cards that nvidia-smi lists and cannot read,
+    ``kernels`` those installed (empty: the one that runs).
     """
 
     system: str = "ubuntu2404"
@@ -78,6 +79,7 @@ class Host:
     on_bus: bool = True
     old_smi: bool = False
     unlisted: int = 0
+    lost: tuple[int, ...] = ()
 
     def outputs(self) -> dict[str, Output]:
         """The output of every probe."""
@@ -154,14 +156,19 @@ class Host:
         rows = (
             f"{n}, GPU-{n}, NVIDIA {card}, 0x{CARDS[card][0]:04X}10DE, {CARDS[card][2]}, {self.driver}, "
             f"{mig if card in ('A100', 'H100', 'H200') else '[N/A]'}\n"
+            if n not in self.lost
+            else f"{n}, GPU-{n}, NVIDIA {card}, [GPU is lost], [GPU is lost], {self.driver}, [GPU is lost]\n"
             for n, card in enumerate(listed)
         )
-        return Output("".join(rows))
+        return Output("".join(rows), "", 15 if self.lost else 0)
 
     def _capability(self, listed: list[str]) -> Output:
         if self.old_smi:
             return Output('Field "compute_cap" is not a valid field to query.\n', "", 2)
-        return Output("".join(f"GPU-{n}, {CARDS[card][1]}\n" for n, card in enumerate(listed)))
+        rows = (
+            f"GPU-{n}, {CARDS[card][1] if n not in self.lost else '[GPU is lost]'}\n" for n, card in enumerate(listed)
+        )
+        return Output("".join(rows), "", 15 if self.lost else 0)
 
     def _listing(self, listed: list[str]) -> str:
         lines = ""

@@ -19,7 +19,8 @@ PLAY: list[dict[str, Any]] = [
         "gather_facts": False,
         "vars": {
             "ansible_facts": {"python": {"executable": sys.executable}},
-            "preflight_plan": {"choices": {"device": "{{ device }}", "gpu": "GPU-0"}},
+            "preflight_plan": {"choices": {"device": "{{ device }}"}},
+            "__sam2_backend_this": {"device": "GPU-0"},
         },
         "roles": [{"role": "nvidia_container_toolkit", "tags": ["nvidia_container_toolkit"]}],
         "tasks": [

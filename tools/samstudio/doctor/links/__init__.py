@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from samstudio.causes import Cause
 from samstudio.doctor.link import Link
-from samstudio.doctor.links import backend, click, containers, host, label_studio, network, project, record
+from samstudio.doctor.links import backend, click, containers, fleet, host, label_studio, network, project, record
 
 CHAIN: tuple[Link, ...] = (
     network.ADDRESSES,
@@ -14,6 +14,7 @@ CHAIN: tuple[Link, ...] = (
     backend.BACKEND,
     backend.AUTH,
     backend.MODEL,
+    fleet.BACKENDS,
     label_studio.LABEL_STUDIO,
     label_studio.HOST,
     label_studio.TOKEN,
