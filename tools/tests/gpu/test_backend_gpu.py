@@ -10,9 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from .hosts import Host
 
 ROOT = Path(__file__).parents[3]
+ROLE = ROOT / "roles" / "sam2_backend"
+LEARN = yaml.safe_load((ROLE / "tasks" / "serve.yml").read_text())[0]
 PLAY: list[dict[str, Any]] = [
     {
         "hosts": "all",
@@ -22,9 +26,10 @@ PLAY: list[dict[str, Any]] = [
             "preflight_plan": {"choices": {"device": "{{ device }}"}},
             "__sam2_backend_this": {"device": "GPU-0"},
         },
+        "vars_files": [str(ROLE / "vars" / "main.yml")],
         "roles": [{"role": "nvidia_container_toolkit", "tags": ["nvidia_container_toolkit"]}],
         "tasks": [
-            {"ansible.builtin.import_role": {"name": "sam2_backend", "tasks_from": "gpu"}, "tags": ["sam2_backend"]},
+            {"block": [LEARN], "tags": ["sam2_backend"]},
             {
                 "ansible.builtin.copy": {"content": "{{ __sam2_backend_gpu | to_json }}", "dest": "{{ answer }}"},
                 "tags": ["sam2_backend"],
