@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from pathlib import Path
 
 import sam2_backend
@@ -41,3 +42,13 @@ def test_no_room_imports_one_above_it() -> None:
                 wrong.append(f"{path.relative_to(ROOT)} imports {module}")
     assert looked_at == set(ORDER)
     assert wrong == []
+
+
+def test_every_file_of_the_package_is_installed() -> None:
+    described = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())
+    patterns = described["tool"]["setuptools"]["package-data"]["sam2_backend"]
+    files = [path for path in ROOT.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc", ".so")]
+    assert files
+    assert [
+        str(path) for path in files if not any(path.match(pattern.removeprefix("**/")) for pattern in patterns)
+    ] == []

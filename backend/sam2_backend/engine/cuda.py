@@ -16,8 +16,9 @@ from sam2_backend.engine.reference import ReferenceEngine
 from sam2_backend.engine.selfcheck import check, compute_golden
 from sam2_backend.engine.torch_engine import TorchEngine
 
-# Images encoded at once while a project is prewarmed.
+# Images encoded at once while a project is prewarmed, where so many bytes of the card are free.
 BATCH = 4
+BATCH_BYTES = 10 << 30
 log = logging.getLogger(__name__)
 
 
@@ -43,6 +44,8 @@ def load_cuda(config: Path, checkpoint: Path, *, device: str, precision: str) ->
     model = build_model(config, checkpoint)
     weights = file_sha256(checkpoint)
     failures: list[str] = []
+    free, _ = torch.cuda.mem_get_info(chosen)
+    batch = BATCH if free >= BATCH_BYTES else 1
     try:
         golden = compute_golden(ReferenceEngine(copy.deepcopy(model).to(chosen)))
         for choice in wanted[precision]:
@@ -52,7 +55,7 @@ def load_cuda(config: Path, checkpoint: Path, *, device: str, precision: str) ->
                 precision=choice,
                 name=checkpoint.stem,
                 fingerprint=fingerprint(weights, config, choice),
-                batch=BATCH,
+                batch=batch,
             )
             try:
                 check(engine, golden)
@@ -63,9 +66,9 @@ def load_cuda(config: Path, checkpoint: Path, *, device: str, precision: str) ->
                 engine.refused = "; ".join(failures)
                 return engine
     except (EngineOutOfMemory, torch.cuda.OutOfMemoryError) as error:
-        free, total = (f"{size / 1e9:.1f}" for size in torch.cuda.mem_get_info(chosen))
+        left, total = (f"{size / 1e9:.1f}" for size in torch.cuda.mem_get_info(chosen))
         raise DeviceUnavailable(
-            f"{chosen} ({torch.cuda.get_device_name(chosen)}) has no room for {checkpoint.name}: {free} of {total} GB"
+            f"{chosen} ({torch.cuda.get_device_name(chosen)}) has no room for {checkpoint.name}: {left} of {total} GB"
             " are free; use a smaller model, or end what else uses the card (nvidia-smi lists it)"
         ) from error
     raise SelfCheckFailed("; ".join(failures))
