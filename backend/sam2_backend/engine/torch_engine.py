@@ -34,6 +34,7 @@ TYPES = {"bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}
 # without a graph.
 TOKENS = (8, 32)
 CHANNELS = 256
+# Of the card, kept free of embeddings for what encodes and copies need for a moment.
 WORKING_BYTES = 1 << 30
 
 
