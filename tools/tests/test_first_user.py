@@ -56,8 +56,10 @@ class User:
 
 def readme(command: str) -> str:
     """The one line of the README's fenced blocks that starts with a command."""
-    blocks = re.findall(r"(?ms)^```\n(.*?)^```$", (PROJECT / "README.md").read_text())
-    (line,) = [line for block in blocks for line in str(block).splitlines() if line.startswith(command)]
+    blocks = re.findall(r"(?ms)^```(\w*)\n(.*?)^```$", (PROJECT / "README.md").read_text())
+    (line,) = [
+        line for kind, block in blocks if not kind for line in str(block).splitlines() if line.startswith(command)
+    ]
     return line
 
 
