@@ -17,8 +17,9 @@ from samstudio.cli import app
 from samstudio.secret_store import SecretStore
 from typer.testing import CliRunner
 
+from tools.tests.commands import typed
+
 TOOLS = Path(__file__).parents[1]
-Ran = subprocess.CompletedProcess[str]
 
 
 #: Becomes another user once everything is imported: the test's own Python may be where only root reads.
@@ -52,18 +53,6 @@ VERBS_OF_ROOT = (
     ["tunnel", "open"],
     ["doctor"],
 )
-
-
-def typed(*words: str, **environment: str) -> Ran:
-    """Run the command as a process of its own."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SAMSTUDIO_", "LABEL_STUDIO_"))}
-    return subprocess.run(
-        [sys.executable, "-m", "samstudio", *words],
-        env={**kept, "PYTHONPATH": str(TOOLS), "PYTHONDONTWRITEBYTECODE": "1", **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
 
 
 @pytest.fixture
