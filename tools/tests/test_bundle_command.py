@@ -51,9 +51,9 @@ def test_the_playbook_of_these_tests_builds(clone: Path, built: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "says"),
     [
-        pytest.param("stick/bundle.tar", "no folder", id="a disk that is not mounted"),
-        pytest.param("inventory/local/bundle.tar", "no folder", id="a file in the folder's place"),
-        pytest.param("playbooks", "a folder", id="a folder in the file's place"),
+        pytest.param("stick/bundle.tar", "No such file or directory", id="a disk that is not mounted"),
+        pytest.param("inventory/local/bundle.tar", "Not a directory", id="a file in the folder's place"),
+        pytest.param("playbooks", "is a folder", id="a folder in the file's place"),
         pytest.param("/proc/bundle.tar", "cannot be written", id="a file system that takes no files"),
     ],
 )
@@ -67,13 +67,8 @@ def test_a_bundle_that_cannot_be_written_is_refused_before_anything_is_built(
     assert not (clone / ".cache").exists()
 
 
-@pytest.mark.parametrize("option", ["--check", "-C", "-vC", "--list-tasks", "--syntax-check"])
-@pytest.mark.parametrize("earlier", [False, True])
-def test_a_bundle_cannot_be_rehearsed(option: str, earlier: bool, clone: Path, built: Path) -> None:
-    work = clone / ".cache" / "bundle"
-    if earlier:
-        work.mkdir(parents=True)
-        (work / "description.json").write_text("{}")
+@pytest.mark.parametrize("option", ["--check", "-vC", "--list-tasks"])
+def test_a_bundle_cannot_be_rehearsed(option: str, clone: Path, built: Path) -> None:
     error = refused(create(clone, str(clone / "bundle.tar"), option), 2)
     assert "rehearse" in error["message"]
     assert not built.exists()

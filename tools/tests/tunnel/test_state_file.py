@@ -16,7 +16,7 @@ from tools.tests import documented
 from tools.tests.commands import typed
 
 from .conftest import AUTHTOKEN, PASSWORD, USER, StartBackend
-from .test_tunnel import Registrar
+from .test_tunnel import Registrar, opened_tunnel
 
 
 @pytest.fixture
@@ -90,6 +90,22 @@ def test_a_disk_that_fills_up_after_the_start_leaves_nothing_registered(
     state.mkdir()
     with Agent(stand_in_agent, AUTHTOKEN, heard=lambda line: None) as agent:
         keeper = Keeper(agent, start_backend(), state_file=state, say=print, label_studio="x", register=registrar)
-        with pytest.raises(OSError, match="state.json"):
+        with pytest.raises(OSError, match="state"):
             keeper.open()
     assert registrar.urls == []
+
+
+def test_one_that_is_interrupted_while_it_registers_leaves_no_address_behind(
+    stand_in_agent: str, start_backend: StartBackend, tmp_path: Path
+) -> None:
+    state = tmp_path / "state.json"
+
+    def interrupted(_: str) -> str:
+        assert not opened_tunnel(state).registered
+        raise KeyboardInterrupt
+
+    with Agent(stand_in_agent, AUTHTOKEN, heard=lambda line: None) as agent:
+        keeper = Keeper(agent, start_backend(), state_file=state, say=print, label_studio="x", register=interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            keeper.open()
+    assert not state.exists()
