@@ -38,9 +38,9 @@ def refusal(file: Path) -> str:
 
     Its folder is tried, not asked: root may write everywhere, as os.access has it, /proc and its like included.
     """
-    if file.is_dir():
-        return f"{file} is a folder"
     try:
+        if file.is_dir():
+            return f"{file} is a folder"
         with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}."):
             return ""
     except OSError as error:

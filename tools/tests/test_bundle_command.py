@@ -67,6 +67,12 @@ def test_a_bundle_that_cannot_be_written_is_refused_before_anything_is_built(
     assert not (clone / ".cache").exists()
 
 
+def test_a_folder_on_a_disk_that_is_not_mounted_is_not_taken_for_a_file(clone: Path, built: Path) -> None:
+    error = refused(create(clone, f"{clone}/stick/"), 2)
+    assert error["found"] == f"{clone}/stick/"
+    assert not built.exists()
+
+
 @pytest.mark.parametrize("option", ["--check", "-vC", "--list-tasks"])
 def test_a_bundle_cannot_be_rehearsed(option: str, clone: Path, built: Path) -> None:
     error = refused(create(clone, str(clone / "bundle.tar"), option), 2)

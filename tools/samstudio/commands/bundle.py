@@ -52,6 +52,13 @@ def create(context: typer.Context, as_json: AsJson = False) -> None:
     words = playbooks.read(context.args).words
     if len(words) > 1:
         raise WrongCommandLine("A bundle is one FILE.", found=" ".join(words), expected="one FILE, or none")
+    if words and words[0].endswith("/"):
+        raise WrongCommandLine(
+            "A bundle is a file.",
+            found=words[0],
+            expected="the name of a file in that folder",
+            command=f"./samstudio bundle create {shlex.quote(words[0] + 'samstudio.tar')}",
+        )
     arguments = [argument for argument in context.args if argument not in words]
     named = Path(words[0]).absolute() if words else None
     _require_writable(named or Path.cwd() / "samstudio-….tar")

@@ -31,7 +31,7 @@ def status(as_json: AsJson = False) -> None:
         raise NothingToLookAt(
             "Nothing is deployed on this host.",
             found=f"no deployment.yml in {found.config_dir}",
-            expected="a deployment on this host; samstudio doctor looks at a Label Studio elsewhere",
+            expected="to run on the host that Label Studio was deployed to; samstudio doctor looks from elsewhere",
             command="samstudio doctor --label-studio-url http://LABEL-STUDIO:8080 --backend-url http://BACKEND:9090"
             "   # elsewhere; ./samstudio deploy makes one here",
         )
