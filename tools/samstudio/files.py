@@ -1,4 +1,4 @@
-"""Files that are whole, old or new, whenever the machine stops."""
+"""Files that are whole, old or new, whenever the machine stops; and whether one can be written, before it matters."""
 
 from __future__ import annotations
 
@@ -31,3 +31,17 @@ def write(path: Path, content: str | bytes, *, mode: int, owner: tuple[int, int]
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def refusal(file: Path) -> str:
+    """Why a file cannot be written, in a few words; "" where it can.
+
+    Its folder is tried, not asked: root may write everywhere, as os.access has it, /proc and its like included.
+    """
+    try:
+        if file.is_dir():
+            return f"{file} is a folder"
+        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}."):
+            return ""
+    except OSError as error:
+        return f"{file.parent}: {error.strerror}"

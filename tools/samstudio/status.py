@@ -44,7 +44,6 @@ def collect(
         and bool(connected["connected"])
         and all(project["state"] == ml_backends.CONNECTED for project in connected["connected"]),
         "samstudio": samstudio.__version__,
-        "deployed": deployment.described,
         "label_studio": label_studio,
         "backend": served,
         "backends": behind,

@@ -17,8 +17,10 @@ from samstudio.cli import app
 from samstudio.secret_store import SecretStore
 from typer.testing import CliRunner
 
+from tools.tests import documented
+from tools.tests.commands import typed
+
 TOOLS = Path(__file__).parents[1]
-Ran = subprocess.CompletedProcess[str]
 
 
 #: Becomes another user once everything is imported: the test's own Python may be where only root reads.
@@ -52,18 +54,6 @@ VERBS_OF_ROOT = (
     ["tunnel", "open"],
     ["doctor"],
 )
-
-
-def typed(*words: str, **environment: str) -> Ran:
-    """Run the command as a process of its own."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SAMSTUDIO_", "LABEL_STUDIO_"))}
-    return subprocess.run(
-        [sys.executable, "-m", "samstudio", *words],
-        env={**kept, "PYTHONPATH": str(TOOLS), "PYTHONDONTWRITEBYTECODE": "1", **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
 
 
 @pytest.fixture
@@ -170,3 +160,23 @@ def test_what_nobody_thought_of_is_one_sentence_unless_a_traceback_is_asked_for(
     assert asked.exit_code == 1
     assert "Traceback" in asked.stderr
     assert "ZeroDivisionError" in asked.stderr
+
+
+@pytest.mark.parametrize("words", [["status"], ["secrets", "show"], ["secrets", "list"]])
+def test_where_nothing_is_deployed_nothing_is_looked_at(words: list[str], tmp_path: Path) -> None:
+    ran = typed("--config-dir", str(tmp_path), *words, "--json")
+    assert ran.returncode == 3, ran.stdout + ran.stderr
+    told = json.loads(ran.stdout)
+    documented.check(words, told)
+    assert str(tmp_path) in told["error"]["found"]
+    assert "./samstudio deploy" in told["error"]["command"]
+    assert "secrets ensure" not in ran.stdout + ran.stderr
+    assert "127.0.0.1" not in ran.stdout + ran.stderr, "an address that nobody gave"
+    assert "Traceback" not in ran.stderr
+
+
+def test_status_where_nothing_is_deployed_says_what_looks_elsewhere(tmp_path: Path) -> None:
+    ran = typed("--config-dir", str(tmp_path), "status")
+    assert (ran.returncode, ran.stdout) == (3, "")
+    assert "Nothing is deployed on this host." in ran.stderr
+    assert "samstudio doctor --label-studio-url" in ran.stderr

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
+import shlex
 import subprocess
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from samstudio import playbooks, trees
+from samstudio import files, playbooks, trees
 from samstudio.bundle import check, collect, pack
 from samstudio.commands.common import AsJson
 from samstudio.commands.playbooks import PASS_THROUGH, run
@@ -41,25 +41,40 @@ def create(context: typer.Context, as_json: AsJson = False) -> None:
     Example:
       ./samstudio bundle create /media/stick/samstudio.tar
     """
-    if "--check" in context.args or "-C" in context.args:
+    if not playbooks.changes("bundle create", context.args):
         raise WrongCommandLine(
             "A bundle cannot be rehearsed: what goes into it is known once it was fetched.",
-            found="--check",
-            expected="bundle create without it; it changes nothing but .cache and FILE",
+            found=shlex.join(context.args),
+            expected="no --check and no --list-…; bundle create changes nothing but .cache and FILE",
             command="./samstudio bundle create",
         )
-    playbooks.require_ansible("bundle create")
     home = playbooks.home()
     words = playbooks.read(context.args).words
     if len(words) > 1:
         raise WrongCommandLine("A bundle is one FILE.", found=" ".join(words), expected="one FILE, or none")
+    if words and words[0].endswith("/"):
+        raise WrongCommandLine(
+            "A bundle is a file.",
+            found=words[0],
+            expected="the name of a file in that folder",
+            command=f"./samstudio bundle create {shlex.quote(words[0] + 'samstudio.tar')}",
+        )
     arguments = [argument for argument in context.args if argument not in words]
-    folder = Path(words[0]).absolute().parent if words else Path.cwd()
-    _require_writable(folder)
+    named = Path(words[0]).absolute() if words else None
+    _require_writable(named or Path.cwd() / "samstudio-….tar")
     work = home / ".cache" / "bundle"
     work.mkdir(parents=True, exist_ok=True)
+    described = work / "description.json"
+    described.unlink(missing_ok=True)
     run("bundle", ["-e", json.dumps({"bundle_work": str(work)}), *arguments], as_json=as_json)
-    description = json.loads((work / "description.json").read_text())
+    if not described.exists():
+        raise SamstudioError(
+            "The run ended well, and described no bundle.",
+            found=f"no {described}",
+            expected="every task of playbooks/bundle.yml to run, and to run on this machine",
+            command="./samstudio bundle create   # without --tags, --skip-tags, --limit and --start-at-task",
+        )
+    description = json.loads(described.read_text())
     sources = _members(home, work, description.pop("files"), description.pop("packages"))
     description = {
         **description,
@@ -67,7 +82,7 @@ def create(context: typer.Context, as_json: AsJson = False) -> None:
         "project": {"commit": _commit(home), "digest": trees.project_digest(home)},
         "python": platform.python_version().rpartition(".")[0],
     }
-    file = folder / (Path(words[0]).name if words else _name(description))
+    file = named or Path.cwd() / _name(description)
     members = {name: path.stat().st_size for name, path in sources.items()}
     size = _write(file, description, sources)
     sources[check.IMAGES].unlink()
@@ -121,18 +136,18 @@ def _understood(function: Callable[..., Any], *arguments: Any) -> Any:
         raise SamstudioError(**problem.fields) from problem
 
 
-def _require_writable(folder: Path) -> None:
+def _require_writable(file: Path) -> None:
     """Now, and not after half an hour of building."""
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
+    if refused := files.refusal(file):
         raise SamstudioError(
             "The bundle cannot be written there.",
-            found=f"{'no' if not folder.exists() else 'an unwritable'} folder {folder}",
-            expected="a writable folder; is the disk mounted?",
-            command=f"findmnt --target {folder}; ./samstudio bundle create /path/with/space/bundle.tar",
+            found=refused,
+            expected="the name of a file in a writable folder; is the disk mounted?",
+            command=f"findmnt --target {file.parent}; ./samstudio bundle create /path/with/space/bundle.tar",
         )
 
 
-def _members(home: Path, work: Path, files: dict[str, str], packages: list[str]) -> dict[str, Path]:
+def _members(home: Path, work: Path, given: dict[str, str], packages: list[str]) -> dict[str, Path]:
     """What goes into the bundle: its name there, and where it lies here."""
     say("fetching Debian packages")
     debs = collect.packages(packages, work / "apt")
@@ -145,7 +160,7 @@ def _members(home: Path, work: Path, files: dict[str, str], packages: list[str])
         f"{check.PACKAGES}/Packages": index,
         **{f"{check.PACKAGES}/{collect.plain_name(path)}": path for path in debs},
         **{f"{check.WHEELS}/{path.name}": path for path in wheels},
-        **{name: Path(path) for name, path in files.items()},
+        **{name: Path(path) for name, path in given.items()},
     }
 
 

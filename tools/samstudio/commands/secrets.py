@@ -26,14 +26,8 @@ def list_secrets(as_json: AsJson = False) -> None:
       samstudio secrets list
     """
     store = SecretStore(deployment_of().secrets_dir)
+    _require_any(store)
     every = [{"name": name, "path": str(store.path(name)), "there": store.exists(name)} for name in NAMES]
-    if not any(each["there"] for each in every):
-        raise NothingToLookAt(
-            "This host has no secrets.",
-            found=f"none in {store.folder}",
-            expected="a deployment on this host",
-            command="./samstudio deploy",
-        )
 
     def human() -> None:
         for each in every:
@@ -61,7 +55,9 @@ def show(name: Name = ADMIN_PASSWORD, as_json: AsJson = False) -> None:
     Example:
       samstudio secrets show
     """
-    value = _store_with(name).read(name)
+    store = _store_with(name)
+    _require_any(store)
+    value = store.read(name)
     result: dict[str, Any] = {"changed": False, "name": name, "value": value}
     emit(result, as_json=as_json, human=lambda: typer.echo(value))
 
@@ -77,6 +73,16 @@ def ensure(as_json: AsJson = False, check: Check = False) -> None:
     made = store.ensure(check=check)
     result = {"changed": bool(made), "created": made, "folder": str(store.folder)}
     emit(result, as_json=as_json, human=lambda: out.print(f"{len(made)} generated in {store.folder}", *made))
+
+
+def _require_any(store: SecretStore) -> None:
+    if not any(store.exists(name) for name in NAMES):
+        raise NothingToLookAt(
+            "This host has no secrets.",
+            found=f"none in {store.folder}",
+            expected="a deployment on this host",
+            command="./samstudio deploy",
+        )
 
 
 def _store_with(name: str) -> SecretStore:

@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 
 from samstudio.commands.common import AsJson, backend_password, deployment_of, studio
+from samstudio.errors import NothingToLookAt
 from samstudio.output import emit, out, say, typed
 
 NAME_WIDTH = 14
@@ -16,7 +17,8 @@ NAME_WIDTH = 14
 def status(as_json: AsJson = False) -> None:
     """Shows versions, addresses, model, cache, connected projects and the last click, and where to sign in.
 
-    The exit code is 1 unless Label Studio and the backend answer and at least one project is connected.
+    The exit code is 1 unless Label Studio and the backend answer and at least one project is connected. It is 3 where
+    nothing is deployed on this host.
 
     \b
     Example:
@@ -25,6 +27,14 @@ def status(as_json: AsJson = False) -> None:
     from samstudio import status as looking
 
     found = deployment_of()
+    if not found.described:
+        raise NothingToLookAt(
+            "Nothing is deployed on this host.",
+            found=f"no deployment.yml in {found.config_dir}",
+            expected="to run on the host that Label Studio was deployed to; samstudio doctor looks from elsewhere",
+            command="samstudio doctor --label-studio-url http://LABEL-STUDIO:8080 --backend-url http://BACKEND:9090"
+            "   # elsewhere; ./samstudio deploy makes one here",
+        )
     result = looking.collect(found, lambda: studio(found), lambda: backend_password(found), say)
     emit(result, as_json=as_json, human=lambda: _show(result))
     if not result["healthy"]:

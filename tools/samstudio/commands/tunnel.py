@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from samstudio import files
 from samstudio.commands.common import AsJson, BackendUser, PasswordFile, backend_password, deployment_of, mended
 from samstudio.errors import NothingToLookAt, SamstudioError, WrongCommandLine
 from samstudio.labelstudio.own_records import NAME, OwnRecords
@@ -216,16 +217,16 @@ def _require_writable(state_file: Path) -> None:
     """Before anybody is told the address: a tunnel that nobody can ask for is not opened."""
     try:
         state_file.parent.mkdir(parents=True, exist_ok=True)
-        probe = state_file.with_name(f".{state_file.name}.probe")
-        probe.touch()
-        probe.unlink()
+        refused = files.refusal(state_file)
     except OSError as error:
+        refused = str(error)
+    if refused:
         raise SamstudioError(
             "Where the tunnel writes its address down is not writable.",
-            found=str(error),
-            expected=f"a writable folder {state_file.parent}",
+            found=refused,
+            expected=f"to be able to write {state_file}",
             command="sudo samstudio tunnel open …   # or write it elsewhere with --state FILE",
-        ) from error
+        )
 
 
 def _hear(line: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -44,8 +45,14 @@ class Keeper:
 
         Raises:
             TunnelError: the tunnel cannot be opened.
+            OSError: the address cannot be written down; nobody was told it.
         """
-        return self._publish(self._agent.open(self._backend, self._wanted_url))
+        try:
+            return self._publish(self._agent.open(self._backend, self._wanted_url))
+        except BaseException:
+            if self._state is not None:
+                forget_state(self._state_file)
+            raise
 
     def run(self, interval: float) -> None:
         """Look every ``interval`` seconds, until KeyboardInterrupt."""
@@ -73,21 +80,26 @@ class Keeper:
         opened_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
         if self._state is None or url != self._state.url:
             self._say(f"Open: {url} -> {self._backend}")
-        registered = self._registered(url)
         own, agent = os.getpid(), self._agent.process
-        self._state = TunnelState(
+        state = TunnelState(
             url,
             self._backend,
             opened_at,
             self._label_studio,
-            registered,
             process=own,
             process_started=started_at(own),
             agent=agent,
             agent_started=started_at(agent),
         )
-        self._state.write(self._state_file)
-        return self._state
+        self._write(state)  # first: what cannot be written down is registered with nobody
+        if self._registered(url):
+            state = replace(state, registered=True)
+            self._write(state)
+        return state
+
+    def _write(self, state: TunnelState) -> None:
+        state.write(self._state_file)
+        self._state = state
 
     def _registered(self, url: str) -> bool:
         if self._register is None:
