@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
-import tomllib
 from pathlib import Path
 
 import sam2_backend
+import tomllib
 
 ROOT = Path(sam2_backend.__file__).parent
 ORDER = ("http", "backend", "label_studio", "serving", "model", "images", "engine", "native")
