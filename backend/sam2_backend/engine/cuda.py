@@ -12,10 +12,13 @@ from sam2_backend.engine.build import build_model
 from sam2_backend.engine.errors import DeviceUnavailable, SelfCheckFailed
 from sam2_backend.engine.fingerprints import file_sha256, fingerprint
 from sam2_backend.engine.interface import EngineOutOfMemory
+from sam2_backend.engine.lane import memory_left
 from sam2_backend.engine.reference import ReferenceEngine
 from sam2_backend.engine.selfcheck import check, compute_golden
-from sam2_backend.engine.torch_engine import TorchEngine
+from sam2_backend.engine.torch_engine import TorchEngine, float32_products
 
+# The fastest that a card is good at first, then what is nearer to float32.
+PRECISIONS = ("bf16", "f16", "f32")
 # Images encoded at once while a project is prewarmed, where so many bytes of the card are free.
 BATCH = 4
 BATCH_BYTES = 10 << 30
@@ -31,24 +34,18 @@ def load_cuda(config: Path, checkpoint: Path, *, device: str, precision: str) ->
     chosen = find_gpu(device)
     capability = torch.cuda.get_device_capability(chosen)
     best = "bf16" if capability >= (8, 0) else "f16" if capability >= (7, 0) else "f32"
-    wanted = {
-        "auto": list(dict.fromkeys([best, *(["f16"] if best == "bf16" else []), "f32"])),
-        "bf16": ["bf16"],
-        "f16": ["f16"],
-        "f32": ["f32"],
-    }
-    if precision not in wanted:
+    if precision not in ("auto", *PRECISIONS):
         raise DeviceUnavailable(f"PRECISION={precision} is not served on a GPU; expected auto, bf16, f16 or f32")
-    for products in (torch.backends.cuda.matmul, torch.backends.cudnn.conv):  # type: ignore[attr-defined]
-        products.fp32_precision = "ieee"
+    choices = PRECISIONS[PRECISIONS.index(best) :] if precision == "auto" else (precision,)
     model = build_model(config, checkpoint)
     weights = file_sha256(checkpoint)
     failures: list[str] = []
     free, _ = torch.cuda.mem_get_info(chosen)
     batch = BATCH if free >= BATCH_BYTES else 1
     try:
-        golden = compute_golden(ReferenceEngine(copy.deepcopy(model).to(chosen)))
-        for choice in wanted[precision]:
+        with float32_products("ieee"):
+            golden = compute_golden(ReferenceEngine(copy.deepcopy(model).to(chosen)))
+        for choice in choices:
             engine = TorchEngine(
                 model,
                 chosen,
@@ -66,10 +63,9 @@ def load_cuda(config: Path, checkpoint: Path, *, device: str, precision: str) ->
                 engine.refused = "; ".join(failures)
                 return engine
     except (EngineOutOfMemory, torch.cuda.OutOfMemoryError) as error:
-        left, total = (f"{size / 1e9:.1f}" for size in torch.cuda.mem_get_info(chosen))
         raise DeviceUnavailable(
-            f"{chosen} ({torch.cuda.get_device_name(chosen)}) has no room for {checkpoint.name}: {left} of {total} GB"
-            " are free; use a smaller model, or end what else uses the card (nvidia-smi lists it)"
+            f"{chosen} ({torch.cuda.get_device_name(chosen)}) has no room for {checkpoint.name}: {memory_left(chosen)};"
+            " use a smaller model, or end what else uses the card (nvidia-smi lists it)"
         ) from error
     raise SelfCheckFailed("; ".join(failures))
 

@@ -113,12 +113,8 @@ class Engine(Protocol):
         """
         ...
 
-    def encode_pixels(self, pixels: Pixels) -> Prepared:
-        """The second half: the embedding of one image."""
-        ...
-
     def encode_batch(self, pixels: Sequence[Pixels]) -> list[Prepared]:
-        """The embeddings of `batch` images, or of one."""
+        """The second half: the embeddings of `batch` images, or of one."""
         ...
 
     def export(self, prepared: Prepared) -> HostEmbedding:

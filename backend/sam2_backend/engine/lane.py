@@ -47,8 +47,7 @@ class Lane:
                 self.stream.synchronize()
         except torch.cuda.OutOfMemoryError as error:
             torch.cuda.empty_cache()
-            free, total = (size / 1e9 for size in torch.cuda.mem_get_info(self.device))
-            raise EngineOutOfMemory(f"{self.device} has {free:.1f} of {total:.1f} GB free: {error}") from error
+            raise EngineOutOfMemory(f"{self.device} has {memory_left(self.device)}: {error}") from error
         except RuntimeError as error:
             if "CUDA error" in str(error):
                 raise EngineLost(f"{self.device}: {str(error).splitlines()[0]}") from error
@@ -57,6 +56,12 @@ class Lane:
     def host_buffer(self, *shape: int, kind: torch.dtype = torch.float32) -> Tensor:
         """Host memory that the device reads and writes by itself; holds anything at first."""
         return torch.empty(shape, dtype=kind, pin_memory=self.stream is not None)
+
+
+def memory_left(device: torch.device) -> str:
+    """Of a GPU, in words for people."""
+    free, total = torch.cuda.mem_get_info(device)
+    return f"{free / 1e9:.1f} of {total / 1e9:.1f} GB free"
 
 
 class Graph:

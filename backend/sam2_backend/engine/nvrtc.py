@@ -32,21 +32,19 @@ class Kernel:
         """On the current stream of the device. Tensors are contiguous; an int is 32 bits; None is a null pointer."""
         from cuda.bindings import driver
 
-        values = [_value(argument) for argument in arguments]
-        types = [_TYPES[type(argument)] if argument is not None else ctypes.c_void_p for argument in arguments]
+        values, types = zip(*map(_passed, arguments), strict=True)
         stream = torch.cuda.current_stream(self._device).cuda_stream
-        _take(driver.cuLaunchKernel(self._function, grid, 1, 1, *block, 1, 0, stream, (tuple(values), tuple(types)), 0))
+        _take(driver.cuLaunchKernel(self._function, grid, 1, 1, *block, 1, 0, stream, (values, types), 0))
 
 
-_TYPES: dict[type, Any] = {Tensor: ctypes.c_void_p, int: ctypes.c_int, float: ctypes.c_float}
-_TYPES[torch.nn.Parameter] = ctypes.c_void_p
-
-
-def _value(argument: Tensor | int | float | None) -> int | float:
+def _passed(argument: Tensor | int | float | None) -> tuple[int | float, type]:
+    """A value as the driver takes it, and its C type."""
+    if argument is None:
+        return 0, ctypes.c_void_p
     if isinstance(argument, Tensor):
         assert argument.is_contiguous()
-        return argument.data_ptr()
-    return 0 if argument is None else argument
+        return argument.data_ptr(), ctypes.c_void_p
+    return argument, ctypes.c_float if isinstance(argument, float) else ctypes.c_int
 
 
 @functools.cache

@@ -40,10 +40,7 @@ class TokenEngine(ABC):
         return self._info
 
     def encode(self, image: NDArray[np.uint8]) -> Prepared:
-        return self.encode_pixels(self.pixels(image))
-
-    def encode_pixels(self, pixels: Pixels) -> Prepared:
-        return self.encode_batch([pixels])[0]
+        return self.encode_batch([self.pixels(image)])[0]
 
     def decode(self, prepared: Prepared, prompt: Prompt) -> Decoded:
         return self._in_raster(self._prompts.choose(self._candidates(prepared, prompt), prompt.multimask))

@@ -106,7 +106,7 @@ class TorchEngine(TokenEngine):
             fuse(self._encoder, self._decoder)
         self._gain, self._offset = (torch.from_numpy(values).to(device)[:, None, None] for values in (GAIN, OFFSET))
 
-        with _float32_products("ieee" if precision == "f32" else "tf32"):
+        with float32_products("ieee" if precision == "f32" else "tf32"):
             self._capture(model.image_size)
 
     def _capture(self, image_size: int) -> None:
@@ -242,7 +242,7 @@ class TorchEngine(TokenEngine):
 
 
 @contextlib.contextmanager
-def _float32_products(precision: str) -> Iterator[None]:
+def float32_products(precision: str) -> Iterator[None]:
     """How kernels that are chosen inside multiply float32: `ieee`, or `tf32` with 11 bits, as many as a stored map has.
 
     TF32 is a third of float32's time for the ends of the encoder, which are not the half type's, and for the decoder.

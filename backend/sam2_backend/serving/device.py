@@ -60,11 +60,6 @@ class Device:
         """Encodes waiting or running."""
         return self._encoder.depth
 
-    @property
-    def batch(self) -> int:
-        """Images that are best encoded at once."""
-        return self._engine.batch
-
     async def beside(self, work: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
         """In a thread of its own, what the engine does in any: `Engine.pixels` and `Engine.export`."""
         return await self._run(lambda: asyncio.to_thread(work, *arguments, **options))

@@ -77,7 +77,7 @@ class Embeddings:
     @property
     def ahead(self) -> int:
         """Images that nobody waits for, on their way at once: with a GPU, as many as fill its batches."""
-        batch = self._device.batch
+        batch = self._engine.batch
         return AHEAD if batch == 1 else batch + min(os.cpu_count() or 1, 4 * batch)
 
     async def get(
@@ -302,12 +302,13 @@ class Embeddings:
 
 def _memory_limit(engine: Engine, wanted: int) -> int:
     """CACHE_MEMORY_BYTES, or what the device has left beside the model."""
-    if engine.room is None or engine.room >= wanted:
+    room = engine.room
+    if room is None or room >= wanted:
         return wanted
     log.warning(
         "CACHE_MEMORY_BYTES=%d, but %s has room for %d bytes of embeddings beside the model: that is the limit now",
         wanted,
         engine.info.device,
-        engine.room,
+        room,
     )
-    return engine.room
+    return room
