@@ -13,12 +13,15 @@ import argparse
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import serving  # noqa: F401 - lets `running` be found
 import torch
+from numpy.typing import NDArray
 from running import iou
 from sam2.modeling.sam2_base import SAM2Base
 from sam2_backend.engine import load_engine
 from sam2_backend.engine.build import build_model
+from sam2_backend.engine.interface import Prompt
 from sam2_backend.engine.reference import ReferenceEngine
 from sam2_backend.engine.select import config_path
 from sam2_backend.engine.selfcheck import cases, confident_iou, drawn_image
@@ -39,7 +42,7 @@ def main() -> None:
     for config in asked.configs:
         torch.manual_seed(0)
         model = build_model(config_path(config), asked.checkpoint)
-        whole, sure = compare(ReferenceEngine(model), rounding(model, config, asked.precision))
+        whole, sure = compare(right_masks(ReferenceEngine(model)), rounding(model, config, asked.precision))
         low = sum(value < WANTED for value in whole)
         print(f"| {Path(config).stem} | {len(whole)} | {min(whole):.4f} | {low} | {min(sure):.4f} |", flush=True)
 
@@ -55,15 +58,19 @@ def rounding(model: SAM2Base, config: str, precision: str) -> TokenEngine:
         return engine
 
 
-def compare(reference: ReferenceEngine, engine: TokenEngine) -> tuple[list[float], list[float]]:
-    """IoU of all masks of every kind of prompt: of the whole masks, and of the pixels that are not near an outline."""
-    image = drawn_image()
-    exact, rounded = reference.encode(image), engine.encode(image)
+def right_masks(reference: ReferenceEngine) -> list[tuple[Prompt, NDArray[np.float32]]]:
+    """Every kind of prompt on a drawing, with the logits of its four masks."""
+    exact = reference.encode(drawn_image())
     prior = reference.candidates(exact, cases(None)[0][1]).logits[1]
+    return [(prompt, reference.candidates(exact, prompt).logits) for _, prompt in cases(prior)]
+
+
+def compare(right: list[tuple[Prompt, NDArray[np.float32]]], engine: TokenEngine) -> tuple[list[float], list[float]]:
+    """IoU of all masks of every kind of prompt: of the whole masks, and of the pixels that are not near an outline."""
+    rounded = engine.encode(drawn_image())
     whole, sure = [], []
-    for _, prompt in cases(prior):
-        right = reference.candidates(exact, prompt).logits
-        for ours, theirs in zip(engine.candidates(rounded, prompt).logits, right, strict=True):
+    for prompt, logits in right:
+        for ours, theirs in zip(engine.candidates(rounded, prompt).logits, logits, strict=True):
             whole.append(iou(ours > 0, theirs > 0))
             sure.append(confident_iou(ours, theirs))
     return whole, sure

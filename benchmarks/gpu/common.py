@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import statistics
-import time
 from argparse import Namespace
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -20,6 +19,7 @@ from sam2_backend.engine.build import build_model
 from sam2_backend.engine.interface import Prompt
 from sam2_backend.engine.lane import Lane
 from sam2_backend.engine.select import config_path
+from serving import milliseconds
 
 POINT = Prompt(np.array([[0.26, 0.4]], np.float32), np.array([1], np.int32))
 
@@ -55,30 +55,19 @@ def device_of(asked: Namespace) -> torch.device:
 
 def on_device(lane: Lane, action: Callable[[], Any], times: int) -> float:
     """Median milliseconds that the device takes for what `action` asks of it; on the CPU, that it takes."""
-    taken = []
     with lane.work():
-        for _ in range(times):
-            if lane.stream is None:
-                began = time.perf_counter()
-                action()
-                taken.append(1000 * (time.perf_counter() - began))
-                continue
-            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            begin.record()
-            action()
-            end.record()
-            end.synchronize()
-            taken.append(begin.elapsed_time(end))
-    return statistics.median(taken)
+        if lane.stream is None:
+            return statistics.median(milliseconds(lambda _: action(), times))
+        return statistics.median([_on_gpu(action) for _ in range(times)])
 
 
-def median_ms(action: Callable[[], Any], times: int) -> float:
-    taken = []
-    for _ in range(times):
-        began = time.perf_counter()
-        action()
-        taken.append(1000 * (time.perf_counter() - began))
-    return statistics.median(taken)
+def _on_gpu(action: Callable[[], Any]) -> float:
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    begin.record()
+    action()
+    end.record()
+    end.synchronize()
+    return float(begin.elapsed_time(end))
 
 
 class Table:

@@ -11,6 +11,7 @@ import json
 from argparse import Namespace
 from collections.abc import Callable
 from functools import partial
+from statistics import median
 from typing import Any
 
 import torch
@@ -19,8 +20,9 @@ from sam2_backend.engine.lane import Lane
 from sam2_backend.engine.reference import ReferenceEngine
 from sam2_backend.engine.selfcheck import drawn_image
 from sam2_backend.engine.torch_engine import TorchEngine
+from serving import milliseconds
 
-from benchmarks.gpu.common import POINT, Table, device_of, make_model, median_ms, on_device
+from benchmarks.gpu.common import POINT, Table, device_of, make_model, on_device
 
 BATCHES = (1, 4, 8)
 
@@ -56,8 +58,8 @@ def _ours(engine: TorchEngine, times: int) -> tuple[float, ...]:
     return (
         on_device(engine._encodes, engine._embeds[1].run, times),
         on_device(engine._clicks, engine._decodes[8].run, times),
-        median_ms(lambda: engine.encode(image), times),
-        median_ms(lambda: engine.best_mask(prepared, POINT), times),
+        median(milliseconds(lambda _: engine.encode(image), times)),
+        median(milliseconds(lambda _: engine.best_mask(prepared, POINT), times)),
     )
 
 
@@ -82,8 +84,8 @@ def _upstream(model: SAM2Base, times: int) -> tuple[float, ...]:
     return (
         on_device(lane, lambda: under_autocast(lambda: model.forward_image(pixels)), times),
         on_device(lane, decode, times),
-        median_ms(encode, times),
-        median_ms(decode, times),
+        median(milliseconds(lambda _: encode(), times)),
+        median(milliseconds(lambda _: decode(), times)),
     )
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from argparse import Namespace
 
 import numpy as np
-from numpy.typing import NDArray
+from rounding import WANTED, compare, right_masks
 from sam2_backend.engine.errors import SelfCheckFailed
 from sam2_backend.engine.reference import ReferenceEngine
 from sam2_backend.engine.selfcheck import Golden, cases, check, compute_golden, confident_iou, drawn_image
 from sam2_backend.engine.torch_engine import TorchEngine
 
 from benchmarks.gpu.common import Table, device_of, make_model
-
-SURE = 0.995
 
 
 def run(asked: Namespace) -> None:
@@ -23,37 +21,29 @@ def run(asked: Namespace) -> None:
     for size in asked.sizes:
         model = make_model(size)
         reference = ReferenceEngine(model)
-        exact = reference.encode(drawn_image())
-        prior = reference.candidates(exact, cases(None)[0][1]).logits[1]
-        right = [(prompt, reference.candidates(exact, prompt).logits) for _, prompt in cases(prior)]
-        golden = compute_golden(reference)
+        right, golden = right_masks(reference), compute_golden(reference)
         for precision in ("bf16",) if asked.quick else ("bf16", "f16", "f32"):
             engine = TorchEngine(model, device_of(asked), precision=precision, batch=4)
-            prepared = engine.encode(drawn_image())
-            pairs = [
-                (ours, theirs)
-                for prompt, logits in right
-                for ours, theirs in zip(engine.candidates(prepared, prompt).logits, logits, strict=True)
-            ]
-            whole = [_iou(ours > 0, theirs > 0) for ours, theirs in pairs]
-            sure = min(confident_iou(ours, theirs) for ours, theirs in pairs)
-            table.row(size, precision, len(pairs), float(np.mean(whole)), min(whole), sure, _verdict(engine, golden))
-            if sure < SURE:
+            whole, certain = compare(right, engine)
+            sure = min(certain)
+            table.row(size, precision, len(whole), float(np.mean(whole)), min(whole), sure, _verdict(engine, golden))
+            if sure < WANTED:
                 wrong.append(f"{size} in {precision}: {sure:.4f}")
-            _same_in_a_batch(engine, prepared)
+            _same_in_a_batch(engine)
     if wrong:
-        raise AssertionError(f"sure pixels differ from float32: {', '.join(wrong)}; expected at least {SURE}")
+        raise AssertionError(f"sure pixels differ from float32: {', '.join(wrong)}; expected at least {WANTED}")
 
 
-def _same_in_a_batch(engine: TorchEngine, alone: object) -> None:
+def _same_in_a_batch(engine: TorchEngine) -> None:
     """The masks of an image that was encoded with others are those of the image alone, up to the order of sums."""
     image = drawn_image()
+    alone = engine.encode(image)
     others = [engine.pixels(np.ascontiguousarray(np.roll(image, 40 * turn, 1))) for turn in range(1, engine.batch)]
     together = engine.encode_batch([*others, engine.pixels(image)])
     for _, prompt in cases(None)[:3]:
         expected, found = engine.candidates(alone, prompt), engine.candidates(together[-1], prompt)  # type: ignore[arg-type]
         for ours, theirs in zip(found.logits, expected.logits, strict=True):
-            assert confident_iou(ours, theirs) >= SURE, "an image of a batch has other masks than alone"
+            assert confident_iou(ours, theirs) >= WANTED, "an image of a batch has other masks than alone"
 
 
 def _verdict(engine: TorchEngine, golden: Golden) -> str:
@@ -62,8 +52,3 @@ def _verdict(engine: TorchEngine, golden: Golden) -> str:
     except SelfCheckFailed as error:
         return f"refused: {error}"
     return "passed"
-
-
-def _iou(ours: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> float:
-    union = np.count_nonzero(ours | theirs)
-    return np.count_nonzero(ours & theirs) / union if union else 1.0

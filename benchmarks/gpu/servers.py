@@ -9,7 +9,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
-from serving import Annotator, Running, click_body, photograph
+from serving import Annotator, Running, click_body, photograph, server_environment
 
 from benchmarks.gpu.common import checkpoint_of, config_of
 
@@ -57,17 +57,9 @@ def start(asked: Namespace, size: str, folder: str, **environment: str) -> Itera
     """Does not wait until the server is ready."""
     images = Path(folder) / "images"
     images.mkdir(exist_ok=True)
-    settings = {
-        "CACHE_DIR": str(Path(folder) / "cache"),
-        "DEVICE": asked.device,
-        "MODEL_CONFIG": str(config_of(size).resolve()),
-        "MODEL_CHECKPOINT": str(checkpoint_of(size, asked.out).resolve()),
-        "LOCAL_FILES_DOCUMENT_ROOT": str(images),
-        "LABEL_STUDIO_URL": "http://label-studio.invalid",
-        "LOG_LEVEL": "WARNING",
-        "PROVOKE_SMOOTH": "1",
-    }
-    server = Running([PROVOKED], settings | environment)
+    model = Namespace(device=asked.device, config=config_of(size))
+    settings = server_environment(model, checkpoint_of(size, asked.out).resolve(), Path(folder))
+    server = Running([PROVOKED], settings | {"PROVOKE_SMOOTH": "1"} | environment)
     try:
         yield Bench(server, images)
     finally:
