@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import copy
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 from samstudio.preflight import backend, plan
@@ -118,8 +123,23 @@ def decide(
     if remembered and "model" not in (settings or {}):
         wish = {"asked": asked["model_asked"], "device": asked["device_asked"], "fitting": "tiny", "weights": ["", ""]}
         asked["model"] = backend.wanted_model({**wish, "reconsider": asked["reconsider"]}, remembered)
+    asked["gpus"] = backend.chosen_gpus(asked, remembered or {}) if asked["backend"] else []
     return plan.decide({**copy.deepcopy(FACTS), **(facts or {})}, asked, remembered or {})
 
 
 def engine(**found: Any) -> dict[str, Any]:
     return {"engine": {**FACTS["engine"], **found}}
+
+
+def told(program: ModuleType, settings: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    """What one of preflight's programs for the host finds out here, run as it is there."""
+    done = subprocess.run(
+        [sys.executable, str(program.__file__)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env={**environment, "PREFLIGHT_SETTINGS": json.dumps(settings)},
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from samstudio.preflight import probe, rows
 
-from .preflight_host import FACTS, GPU, OFFLINE, SETTINGS, UNREACHABLE, decide, engine
+from .preflight_host import FACTS, GPU, OFFLINE, SETTINGS, UNREACHABLE, decide, engine, told
 
 
 def test_connected_host_takes_the_normal_route() -> None:
@@ -369,15 +367,7 @@ def test_probe_sees_this_machine(tmp_path: Path) -> None:
             "images": str(tmp_path / "missing"),
             "files": [__file__],
         }
-        done = subprocess.run(
-            [sys.executable, str(probe.__file__)],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-            env={**os.environ, "PREFLIGHT_SETTINGS": json.dumps(settings)},
-        )
-    found = json.loads(done.stdout)
+        found = told(probe, settings, os.environ)
     assert found["ports"][str(port)] != ""
     assert found["files"] == {__file__: Path(__file__).stat().st_size}
     assert found["images_problem"].endswith("is not a folder")

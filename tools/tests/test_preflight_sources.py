@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -15,6 +13,8 @@ from typing import Any
 
 import pytest
 from samstudio.preflight import sources
+
+from .preflight_host import told
 
 DEBIAN = {"id": "debian", "codename": "bookworm"}
 MAIN = """\
@@ -170,15 +170,7 @@ def test_addresses_are_asked_through_the_proxy_that_was_given(guarded: str) -> N
     proxies = {"http_proxy": f"http://{guarded}"}
     settings = {"os": DEBIAN, "urls": {"x": "http://no-such-host.invalid/"}, "timeout": 5.0, "proxies": proxies}
     environment = {key: value for key, value in os.environ.items() if "proxy" not in key.lower()}
-    done = subprocess.run(
-        [sys.executable, str(sources.__file__)],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-        env={**environment, "PREFLIGHT_SETTINGS": json.dumps(settings)},
-    )
-    found = json.loads(done.stdout)
+    found = told(sources, settings, environment)
     assert found["unreachable"]["x"] == "HTTP 500"
     assert found["proxies"] == proxies
 
@@ -213,15 +205,7 @@ def test_an_index_with_a_password_is_asked_with_it(guarded: str) -> None:
 def test_what_cannot_be_reached_says_why_and_no_password(tmp_path: Path) -> None:
     urls = {"closed": "http://user:s3cret@127.0.0.1:9/", "odd": "http://u:s3cret@x:y/", "none": ""}
     settings = {"os": DEBIAN, "urls": urls, "timeout": 2.0, "proxies": {}}
-    done = subprocess.run(
-        [sys.executable, str(sources.__file__)],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-        env={**os.environ, "PREFLIGHT_SETTINGS": json.dumps(settings), "NO_PROXY": "127.0.0.1"},
-    )
-    found = json.loads(done.stdout)
+    found = told(sources, settings, {**os.environ, "NO_PROXY": "127.0.0.1"})
     assert "refused" in found["unreachable"]["closed"]
     assert found["unreachable"]["odd"]
     assert "none" not in found["unreachable"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..gpu import asked_gpus, places
@@ -12,17 +13,27 @@ from .rows import Plan
 _SIZES = [size.name for size in MODEL_SIZES]
 
 
+def _kept(settings: dict[str, Any], remembered: dict[str, Any]) -> dict[str, Any]:
+    """What an earlier deploy chose and this one has to keep."""
+    return {} if settings["reconsider"] or not remembered else dict(remembered["choices"])
+
+
+def _gpus(choices: Mapping[str, Any]) -> list[str]:
+    """The devices of the backends, in their order."""
+    return [device for device in choices.get("gpu", "").split(",") if device]
+
+
 def chosen_gpus(settings: dict[str, Any], remembered: dict[str, Any]) -> list[dict[str, Any]]:
     """The workers of the GPU verdict that get a backend each, in the order of the backends; none on the CPU.
 
     settings: gpu (the verdict), gpus_asked (sam2_backend_gpus), device_asked, reconsider. One GPU is chosen unless more
     are asked for: those chosen before while they are there, else the one with the most memory.
     """
-    kept = {} if settings["reconsider"] or not remembered else remembered["choices"]
+    kept = _kept(settings, remembered)
     if settings["gpu"]["device"] != "cuda" or (settings["device_asked"] == "auto" and kept.get("device") == "cpu"):
         return []
     workers = {worker["device"]: worker for worker in settings["gpu"]["workers"]}
-    before = [device for device in kept.get("gpu", "").split(",") if device]
+    before = _gpus(kept)
     chosen = list(workers)
     if not asked_gpus(settings["gpus_asked"]):
         most = sorted(workers, key=lambda device: -int(workers[device]["memory_mib"]))[:1]
@@ -35,8 +46,9 @@ def fitting(gpus: list[dict[str, Any]]) -> str:
     return max((str(gpu["model_size"]) for gpu in gpus), key=_SIZES.index, default="tiny")
 
 
-def device(plan: Plan, settings: dict[str, Any], gpus: list[dict[str, Any]]) -> None:
-    gpu = settings["gpu"]
+def device(plan: Plan, settings: dict[str, Any]) -> None:
+    """settings: gpu (the verdict), gpus (those of its workers that were chosen), device_asked."""
+    gpu, gpus = settings["gpu"], settings["gpus"]
     kept = "" if settings["device_asked"] != "auto" else plan.kept.get("device", "")
     plan.choices["gpu"] = ",".join(each["device"] for each in gpus)
     if kept == "cpu" and gpu["device"] == "cuda":
@@ -55,22 +67,21 @@ def device(plan: Plan, settings: dict[str, Any], gpus: list[dict[str, Any]]) -> 
     )
     for row in gpu["rows"]:
         plan.add(**row)
-    _several(plan, settings, gpus)
+    _several(plan, gpu["workers"], gpus)
 
 
-def _several(plan: Plan, settings: dict[str, Any], gpus: list[dict[str, Any]]) -> None:
+def _several(plan: Plan, workers: list[dict[str, Any]], gpus: list[dict[str, Any]]) -> None:
     """A row for each of several backends, and for what has none."""
     if len(gpus) > 1:
         for number, each in enumerate(gpus, start=1):
             plan.add(
                 f"backend {number}", f"{each['name']}, {each['memory_mib']} MiB", each["device"], "one for each GPU"
             )
-    workers = [worker for worker in settings["gpu"]["workers"] if worker not in gpus]
-    if gpus and workers:
-        names = ", ".join(worker["name"] for worker in workers)
-        plan.add("other GPUs", names, "-", "-e sam2_backend_gpus=all gives each a backend of its own")
-    there = {worker["device"] for worker in settings["gpu"]["workers"]}
-    gone = [device for device in plan.kept.get("gpu", "").split(",") if device and device not in there]
+    others = [worker["name"] for worker in workers if worker not in gpus]
+    if gpus and others:
+        plan.add("other GPUs", ", ".join(others), "-", "-e sam2_backend_gpus=all gives each a backend of its own")
+    there = {worker["device"] for worker in workers}
+    gone = [device for device in _gpus(plan.kept) if device not in there]
     if gpus and gone:
         plan.add("GPU left out", ", ".join(gone), "-", f"chosen on {plan.since}, and not there any more")
 
@@ -84,7 +95,7 @@ def wanted_model(settings: dict[str, Any], remembered: dict[str, Any]) -> str:
     """
     if settings["asked"] != "auto":
         return str(settings["asked"])
-    kept = {} if settings["reconsider"] or not remembered else remembered["choices"]
+    kept = _kept(settings, remembered)
     if settings["device"] not in ("auto", kept.get("device", settings["device"])):
         kept = {}
     found_since = kept.get("model") == "demo" and any(settings["weights"])

@@ -8,7 +8,7 @@ from .backend import device, model
 from .rows import Plan, gib
 
 
-def bundle(plan: Plan, facts: dict[str, Any], settings: dict[str, Any], gpus: list[dict[str, Any]]) -> None:
+def bundle(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]) -> None:
     """Everything that the connected way finds out is read from the manifest here."""
     given = settings["bundle"]
     if "problem" in given:
@@ -41,7 +41,7 @@ def bundle(plan: Plan, facts: dict[str, Any], settings: dict[str, Any], gpus: li
         plan.choices["gpu"] = ""
         plan.choose("device", "cpu", "GPU", "not looked at", "the bundle computes on the CPU")
     else:
-        device(plan, settings, gpus)
+        device(plan, settings)
         if plan.choices["device"] == "cuda" and not plan.choices["gpu"]:
             fix = "Install them from your own media, then run again."
             plan.add("GPU driver", "none that works", "-", "driver and toolkit are not in the bundle", fix)

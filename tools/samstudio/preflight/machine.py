@@ -50,8 +50,9 @@ def host(plan: Plan, facts: dict[str, Any]) -> None:
     )
 
 
-def resources(plan: Plan, facts: dict[str, Any], settings: dict[str, Any], *, backends: int) -> None:
+def resources(plan: Plan, facts: dict[str, Any], settings: dict[str, Any]) -> None:
     database_alone = not (settings["label_studio"] or settings["backend"])
+    backends = len(settings["gpus"])
     further = max(backends - 1, 0)
     memory = MINIMUM_DATABASE_MEMORY if database_alone else MINIMUM_MEMORY + further * MINIMUM_BACKEND_MEMORY
     fix = "Name fewer GPUs in sam2_backend_gpus." if further else "Use a host with more memory."

@@ -35,20 +35,19 @@ def decide(facts: dict[str, Any], settings: dict[str, Any], remembered: dict[str
     stop a deploy.
     """
     plan = Plan() if settings["reconsider"] or not remembered else Plan(remembered["choices"], remembered["date"])
-    gpus = backend.chosen_gpus(settings, remembered) if settings["backend"] else []
     machine.host(plan, facts)
-    machine.resources(plan, facts, settings, backends=len(gpus))
+    machine.resources(plan, facts, settings)
     engine(plan, facts, settings)
     machine.network(plan, facts, settings)
     machine.image_folder(plan, facts, settings)
     if settings["bundle"]:
-        bundle_rows.bundle(plan, facts, settings, gpus)
+        bundle_rows.bundle(plan, facts, settings)
     else:
         software.builds(plan, facts)
         software.base_image(plan, facts, settings)
         software.python_packages(plan, facts)
         if settings["backend"]:
-            backend.device(plan, settings, gpus)
+            backend.device(plan, settings)
             software.torch(plan, facts, settings)
             backend.model(plan, facts, settings)
         else:
