@@ -35,6 +35,11 @@ class Server:
     card: str = ""
 
     @property
+    def up(self) -> bool:
+        """It answers its health check; whether it gets clicks is `admitted`."""
+        return self.state.startswith("UP")
+
+    @property
     def admitted(self) -> bool:
         return not self.state.startswith(("DRAIN", "MAINT"))
 
@@ -83,7 +88,7 @@ class Balancer:
         """
         changed = not self.server(name).admitted
         self._tell(name, "ready")
-        self._wait(name, lambda server: server.state.startswith("UP"), seconds, "it to answer /health with 200")
+        self._wait(name, lambda server: server.up, seconds, "it to answer /health with 200")
         return changed
 
     def _wait(self, name: str, good: Callable[[Server], bool], seconds: float, expected: str) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from samstudio import balancer
-from samstudio.balancer import Balancer
+from samstudio.balancer import Balancer, Server
 from samstudio.commands.common import AsJson, backend_password, deployment_of, studio
 from samstudio.deployment import Deployment
 from samstudio.errors import NothingToLookAt, SamstudioError
@@ -38,19 +38,18 @@ def list_backends(as_json: AsJson = False) -> None:
             expected="a host of the group sam2_hosts",
             command="./samstudio deploy",
         )
-    healthy = all(server.state.startswith("UP") for server in servers)
+    healthy = all(server.up for server in servers)
     result = {"changed": False, "healthy": healthy, "backends": [asdict(server) for server in servers]}
-    emit(result, as_json=as_json, human=lambda: _show(result["backends"]))
+    emit(result, as_json=as_json, human=lambda: _show(servers))
     if not healthy:
         raise typer.Exit(1)
 
 
-def _show(servers: Any) -> None:
+def _show(servers: list[Server]) -> None:
     table = Table("backend", "address", "state", "in progress", "since start", "GPU")
     for each in servers:
-        colour = "green" if each["state"].startswith("UP") else "red"
-        state, numbers = f"[{colour}]{each['state']}[/]", (str(each["active"]), str(each["served"]))
-        table.add_row(each["name"], each["address"], state, *numbers, each["card"] or "-")
+        state = f"[{'green' if each.up else 'red'}]{each.state}[/]"
+        table.add_row(each.name, each.address, state, str(each.active), str(each.served), each.card or "-")
     out.print(table)
 
 

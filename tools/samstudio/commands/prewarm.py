@@ -53,7 +53,7 @@ def prewarm(
     with ExitStack() as stack:
         connection = stack.enter_context(studio(found, token_file))
         served = stack.enter_context(backend_client.connect(url, user, password))
-        servers = [] if backend_url else [each for each in balancer.of(found) if each.state.startswith("UP")]
+        servers = [] if backend_url else [each for each in balancer.of(found) if each.up]
         fleet = [
             stack.enter_context(backend_client.connect(f"http://{server.address}", user, password))
             for server in servers

@@ -36,6 +36,21 @@ class Profile:
     torch_says: tuple[str, ...] = ()
 
 
+OLD_MODULE_LOADED = Host(
+    cards=("RTX 3090",),
+    smi_error=MISMATCH,
+    loaded_module="580.82.07",
+    module_on_disk="580.95.05",
+    packages=UBUNTU_SERVER,
+)
+HELD_BY_NOUVEAU = Host(
+    "debian12",
+    ("RTX 3090",),
+    smi_error=NO_DRIVER,
+    nouveau=True,
+    module_on_disk="580.95.05",
+    packages=NVIDIA_DEBIAN,
+)
 PROFILES = {
     # The driver works: nothing is touched.
     "GTX 1080, driver 535": Profile(
@@ -284,13 +299,7 @@ PROFILES = {
     ),
     # Something is there and broken.
     "library upgraded, old module loaded": Profile(
-        Host(
-            cards=("RTX 3090",),
-            smi_error=MISMATCH,
-            loaded_module="580.82.07",
-            module_on_disk="580.95.05",
-            packages=UBUNTU_SERVER,
-        ),
+        OLD_MODULE_LOADED,
         "reboot",
         ("580.82.07", "version mismatch", "A reboot loads the new module"),
         "cu130",
@@ -298,14 +307,7 @@ PROFILES = {
         reboot="now",
     ),
     "driver installed, nouveau holds the card": Profile(
-        Host(
-            "debian12",
-            ("RTX 3090",),
-            smi_error=NO_DRIVER,
-            nouveau=True,
-            module_on_disk="580.95.05",
-            packages=NVIDIA_DEBIAN,
-        ),
+        HELD_BY_NOUVEAU,
         "reboot",
         ("nouveau still holds the GPU",),
         "cu130",
@@ -362,26 +364,13 @@ PROFILES = {
         settings=DriverSettings(reboot=True, local=True),
     ),
     "driver waits for a boot, this very machine": Profile(
-        Host(
-            cards=("RTX 3090",),
-            smi_error=MISMATCH,
-            loaded_module="580.82.07",
-            module_on_disk="580.95.05",
-            packages=UBUNTU_SERVER,
-        ),
+        OLD_MODULE_LOADED,
         "stop",
         ("cannot reboot the machine that it runs on", "Reboot by hand (systemctl reboot), then run the same command"),
         settings=DriverSettings(reboot=True, local=True),
     ),
     "driver waits for a boot, nobody said": Profile(
-        Host(
-            "debian12",
-            ("RTX 3090",),
-            smi_error=NO_DRIVER,
-            nouveau=True,
-            module_on_disk="580.95.05",
-            packages=NVIDIA_DEBIAN,
-        ),
+        HELD_BY_NOUVEAU,
         "stop",
         ("nouveau still holds the GPU", "Reboot by hand", "nvidia_driver_reboot=true"),
     ),

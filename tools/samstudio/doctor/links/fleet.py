@@ -38,7 +38,7 @@ def check_backends(pair: Pair, _: Known) -> Result:
     except SamstudioError as error:
         return warning(BALANCER_SILENT, f"{error.message} {error.found}")
     evidence = "; ".join(f"{_which(server)} {server.state}" for server in servers)
-    idle = [server for server in servers if not server.state.startswith("UP")]
+    idle = [server for server in servers if not server.up]
     if not idle:
         return ok(evidence)
     server = idle[0]
