@@ -249,7 +249,8 @@ def test_the_cache_is_told_and_a_preview_is_no_click(server: Running) -> None:
 
 
 def test_everybodys_clicks_go_before_what_a_click_would_give() -> None:
-    thread, may_go, order = DeviceThread("decode"), threading.Event(), []
+    may_go, order = threading.Event(), []
+    thread = DeviceThread("decode", lambda jobs: [job() for job in jobs])
     busy = thread.submit(lambda: may_go.wait(10), Claim(Urgency.CLICK))
     jobs = [
         thread.submit(lambda name=name: order.append(name), Claim(urgency))
