@@ -58,9 +58,7 @@ def output(*argv: str) -> str:
 def os_release() -> dict[str, str]:
     pairs: dict[str, str] = {}
     with contextlib.suppress(OSError):
-        for line in Path("/etc/os-release").read_text().splitlines():
-            key, _, value = line.partition("=")
-            pairs[key] = value.strip('"')
+        pairs = platform.freedesktop_os_release()
     return {
         "id": pairs.get("ID", ""),
         "version": pairs.get("VERSION_ID", ""),
