@@ -15,7 +15,7 @@ from typing import Any, Literal
 from sam2_backend.engine.interface import Engine, Pixels, Prepared
 from sam2_backend.images.decode import read_image
 from sam2_backend.images.fetch import Fetcher
-from sam2_backend.images.sources import Source
+from sam2_backend.images.sources import Source, mounted
 from sam2_backend.metrics import Metrics
 from sam2_backend.problems import Problem
 from sam2_backend.serving.claim import Claim, Urgency
@@ -84,6 +84,7 @@ class Embeddings:
         self, source: Source, urgency: Urgency, steps: Steps, frame: tuple[int, int] = (0, 0)
     ) -> tuple[PreparedImage, Outcome]:
         """frame: width and height that the editor showed, (0, 0) if not told. Raises Problem."""
+        source = await _located(source)
         image, outcome, fetched = await self._image(source, urgency, steps)
         certain = source.immutable or source.path is not None
         if not fetched and not certain and 0 not in frame and frame != (image.width, image.height):
@@ -118,6 +119,7 @@ class Embeddings:
         """
         while urgency == Urgency.PREWARM and len(self._behind) >= MOST_BEHIND:
             await asyncio.wait(self._behind, return_when=asyncio.FIRST_COMPLETED)
+        source = await _located(source)
         sighting = await self._believed(source)
         if sighting and self._holds(self._key(sighting.content), on_disk=urgency == Urgency.PREWARM):
             return False
@@ -126,7 +128,9 @@ class Embeddings:
 
     async def known(self, source: Source) -> bool:
         """Whether a click on this address would find its embedding in memory or on disk, as far as is known."""
-        sighting = await self._believed(source)
+        if self.sightings.get(source) is None:
+            return False
+        sighting = await self._believed(await _located(source))
         return sighting is not None and self._holds(self._key(sighting.content), on_disk=True)
 
     def describe(self) -> dict[str, int]:
@@ -298,6 +302,11 @@ class Embeddings:
     def _count_eviction(self, tier: str) -> None:
         self.counts["evictions"] += 1
         self._metrics.evictions.labels(tier).inc()
+
+
+async def _located(source: Source) -> Source:
+    """A network's file system may take its time: nobody else waits for it."""
+    return source if source.folder is None else await asyncio.to_thread(mounted, source)
 
 
 def _memory_limit(engine: Engine, wanted: int) -> int:
