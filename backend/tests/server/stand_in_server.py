@@ -29,7 +29,9 @@ def load(_: Settings) -> LoadedModel:
         time.sleep(3)
     files = ModelFiles("disc.yaml", Path("disc.pt"), official=None)
     refused = "OpenVINO in bf16 is refused: the stand-in was told so" if LOAD == "slower" else ""
-    return LoadedModel(DiscEngine(ENCODE_SECONDS, DECODE_SECONDS), files, "0" * 64, overlaps=True, asked="auto", refused=refused)
+    return LoadedModel(
+        DiscEngine(ENCODE_SECONDS, DECODE_SECONDS), files, "0" * 64, overlaps=True, asked="auto", refused=refused
+    )
 
 
 sam2_backend.backend.load = load
