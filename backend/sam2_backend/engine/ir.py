@@ -62,7 +62,7 @@ def _write(
     """Convert a module; its first `half_inputs` inputs and `half_outputs` outputs become float16 tensors.
 
     dynamic: the last input's second dimension may have any size. Exported, not traced: a trace keeps every intermediate
-    result, which for large is 12 GB.
+    result, too much for many hosts.
     """
     shapes = [list(value.shape) for value in example]
     free: list[dict[int, Dim] | None] = [None for _ in example]

@@ -75,9 +75,7 @@ def config_path(config: str | Path) -> Path:
     )
 
 
-def _load_openvino(
-    config: Path, checkpoint: Path, weights: str, precision: str, threads: int, cache: Path
-) -> Engine:
+def _load_openvino(config: Path, checkpoint: Path, weights: str, precision: str, threads: int, cache: Path) -> Engine:
     from sam2_backend.engine.openvino import OpenVinoEngine
 
     if precision not in ("auto", "bf16", "f32", "int8"):
