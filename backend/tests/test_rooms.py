@@ -95,3 +95,10 @@ def _third_party(path: Path) -> set[str]:
 
 def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_the_oldest_python_that_is_named_can_start_it() -> None:
+    """What no older one has: `asyncio.timeout`, `hashlib.file_digest`, `datetime.UTC`, all of 3.11."""
+    described = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())
+    assert described["project"]["requires-python"] == ">=3.11"
+    assert described["tool"]["setuptools"]["dynamic"]["dependencies"] == {"file": ["requirements.in"]}
