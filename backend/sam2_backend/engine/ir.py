@@ -5,7 +5,8 @@ projections  image -> keys, values, queries (float16)
 mask_prompt  image, logits (N, 16) -> image (float16)
 decoder      all of these and prompt (1, T, 256) -> logits (4, 16 N), scores (1, 4)
 
-T is dynamic. Graphs are stored in float32; the encoder's precision is chosen when it is compiled.
+T is dynamic: with static shapes and one point OpenVINO 2026.4 decodes wrongly in bfloat16. Graphs are stored in
+float32; their precision is chosen when they are compiled.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import logging
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from sam2_backend.engine.prompt_encoder import PromptEncoder
 from sam2_backend.engine.selfcheck import Golden, check
 
 DEVICES = ("auto", "cpu", "cuda")
+# Of the encoder and the decoder, what is tried where the first of them was asked for.
+PRECISIONS_OF = {"bf16": [("bf16", "bf16"), ("bf16", "f32")], "f32": [("f32", "f32")], "int8": [("int8", "f32")]}
 OFFICIAL_SIZE = 1024  # a smaller model is quick in float32, and bfloat16 would cost it mask IoU for nothing
 
 log = logging.getLogger(__name__)
@@ -94,18 +97,19 @@ def _load_openvino(config: Path, checkpoint: Path, weights: str, precision: str,
         small = PromptEncoder.load(folder / "prompts.npz").image_size < OFFICIAL_SIZE
         choices = ["bf16", "f32"] if cpu_multiplies_bf16() and not small else ["f32"]
     failure: EngineError | None = None
-    for choice in choices:
+    for encoder, decoder in itertools.chain.from_iterable(PRECISIONS_OF[choice] for choice in choices):
         engine = OpenVinoEngine(
             folder,
-            precision=choice,
+            precision=encoder,
+            decoder=decoder,
             threads=threads,
             name=checkpoint.stem,
-            fingerprint=fingerprint(weights, config, choice),
+            fingerprint=fingerprint(weights, config, encoder),
         )
         try:
             check(engine, golden)
         except SelfCheckFailed as error:
-            failure = SelfCheckFailed(f"OpenVINO in {choice} is refused: {error}")
+            failure = SelfCheckFailed(f"OpenVINO in {encoder}, its decoder in {decoder}, is refused: {error}")
             log.warning("%s", failure)
         else:
             engine.refused = str(failure or "")
