@@ -25,7 +25,7 @@ SAMPLE_FILE = re.compile(r"/static/.+")
 class Source:
     """identity: equal for equal places. url is on Label Studio itself (and gets its token) if `label_studio` is set.
 
-    folder: where its file may be mounted; path: the file there, once `mounted` has looked.
+    folder: where its file may be mounted; path and stamp (mtime, size, inode): of the file there, as `mounted` saw it.
     immutable: the address never changes its content (Label Studio gives every upload a name of its own).
     """
 
@@ -34,6 +34,7 @@ class Source:
     label_studio: str = ""
     folder: Path | None = None
     path: Path | None = None
+    stamp: tuple[int, int, int] | None = None
     immutable: bool = False
 
 
@@ -78,10 +79,15 @@ def locate(
 
 
 def mounted(source: Source) -> Source:
-    """With the path of its file, where that is mounted. Blocks on its file system."""
-    if source.folder is None:
-        return source
-    return replace(source, path=_file_below(source.folder, urlsplit(source.url).query))
+    """With the path and stamp of its file, where that is mounted. Blocks on its file system."""
+    path = source.folder and _file_below(source.folder, urlsplit(source.url).query)
+    if path is None:
+        return replace(source, path=None, stamp=None)
+    try:
+        stat = path.stat()
+    except OSError:
+        return replace(source, path=None, stamp=None)
+    return replace(source, path=path, stamp=(stat.st_mtime_ns, stat.st_size, stat.st_ino))
 
 
 def is_own_file(url: str, label_studio: str) -> bool:

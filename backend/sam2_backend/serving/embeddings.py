@@ -25,7 +25,7 @@ from sam2_backend.serving.store.disk import DiskTier
 from sam2_backend.serving.store.file_format import StoredImage
 from sam2_backend.serving.store.key import Key, content_hash, engine_hash
 from sam2_backend.serving.store.memory import MemoryTier, PreparedImage
-from sam2_backend.serving.store.sightings import Sighting, Sightings, stamp_of
+from sam2_backend.serving.store.sightings import Sighting, Sightings
 from sam2_backend.settings import Settings
 from sam2_backend.steps import Steps
 
@@ -120,7 +120,7 @@ class Embeddings:
         while urgency == Urgency.PREWARM and len(self._behind) >= MOST_BEHIND:
             await asyncio.wait(self._behind, return_when=asyncio.FIRST_COMPLETED)
         source = await _located(source)
-        sighting = await self._believed(source)
+        sighting = self._believed(source)
         if sighting and self._holds(self._key(sighting.content), on_disk=urgency == Urgency.PREWARM):
             return False
         _, outcome, _ = await self._image(source, urgency, Steps())
@@ -130,7 +130,7 @@ class Embeddings:
         """Whether a click on this address would find its embedding in memory or on disk, as far as is known."""
         if self.sightings.get(source) is None:
             return False
-        sighting = await self._believed(await _located(source))
+        sighting = self._believed(await _located(source))
         return sighting is not None and self._holds(self._key(sighting.content), on_disk=True)
 
     def describe(self) -> dict[str, int]:
@@ -160,19 +160,16 @@ class Embeddings:
     def _holds(self, key: Key, *, on_disk: bool) -> bool:
         return self.memory.get(key) is not None or (on_disk and self.disk.has(key))
 
-    async def _believed(self, source: Source) -> Sighting | None:
+    def _believed(self, source: Source) -> Sighting | None:
         """What was seen at the address, if that needs no asking."""
         sighting = self.sightings.get(source)
-        if sighting is None:
-            return None
-        stamp = None if source.path is None else await asyncio.to_thread(stamp_of, source)
-        return sighting if self.sightings.believable(source, sighting, stamp) else None
+        return sighting if sighting and self.sightings.believable(source, sighting) else None
 
     async def _image(
         self, source: Source, urgency: Urgency, steps: Steps, *, ask: bool = False
     ) -> tuple[PreparedImage, Outcome, bool]:
         """ask: whether the address still has what was seen there. The last value: whether the file came anew."""
-        sighting = None if ask else await self._believed(source)
+        sighting = None if ask else self._believed(source)
         if sighting and (image := self.memory.get(self._key(sighting.content))):
             self._count("memory")
             return image, "memory", False
@@ -213,13 +210,13 @@ class Embeddings:
         if known and not self._holds(self._key(known.content), on_disk=True):
             known = None  # an answer that nothing changed would leave us without the file
         async with self._slots.hold(work.claim):
-            stamp = await asyncio.to_thread(stamp_of, source)
+            source = await _located(source)
             with steps.measure("fetch"):
                 fetched = await self._fetcher.fetch(source, known.validators if known else ())
             if fetched is not None:
                 work.fetched = True
                 content = await asyncio.to_thread(content_hash, fetched.data)
-                self.sightings.saw(source, content, stamp, fetched.validators)
+                self.sightings.saw(source, content, fetched.validators)
                 return await self._of_file(self._key(content), fetched.data, work, steps)
         assert known is not None
         self.sightings.confirm(source, known)

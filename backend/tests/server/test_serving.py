@@ -84,7 +84,8 @@ class Addresses:
             (self._folder / str(number)).write_bytes(bytes(colour))  # as many: its size tells files apart
 
     def source(self, number: int) -> Source:
-        return Source(str(number), path=self._folder / str(number) if number % MOUNTED == 0 else None)
+        folder = self._folder if number % MOUNTED == 0 else None
+        return Source(str(number), f"http://ls/data/local-files/?d={number}", folder=folder)
 
     async def fetch(self, source: Source, validators: tuple[tuple[str, str], ...] = ()) -> Fetched | None:
         number = int(source.identity)
@@ -399,6 +400,17 @@ def test_a_click_on_a_task_that_waits_raises_it() -> None:
     with_bench(test)
 
 
+def test_clicks_go_in_their_order_whenever_their_tasks_were_opened() -> None:
+    def test(bench: Bench) -> None:
+        bench.open(range(1, 3))
+        bench.click(39)
+        bench.click(2)
+        bench.finish()
+        assert bench.engine.started == [1, 39, 2]
+
+    with_bench(test)
+
+
 def test_more_than_the_limit_is_refused_and_the_rest_is_done() -> None:
     def test(bench: Bench) -> None:
         (answer,) = bench.prewarm(range(20, 35))
@@ -437,6 +449,7 @@ def test_new_content_is_encoded_once() -> None:
             bench.click(5)
             bench.finish()
         assert bench.engine.started.count(200) == 1
+        assert bench.addresses.asked.count(5) == 2
 
     with_bench(test)
 
@@ -487,7 +500,7 @@ def test_no_file_system_is_asked_on_the_event_loop(monkeypatch: pytest.MonkeyPat
         for name in ("stat", "resolve", "is_file"):
             _note_threads(monkeypatch, name, asked)
         source = locate("/data/local-files/?d=a.png", task=1, label_studio="http://ls", local_files=tmp_path)
-        bench.embeddings.sightings.saw(source, "0" * 64, None, ())
+        bench.embeddings.sightings.saw(source, "0" * 64, ())
         bench.run(bench.embeddings.known(source))
         assert asked
         assert threading.get_ident() not in asked
