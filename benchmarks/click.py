@@ -5,7 +5,8 @@
 Without `--checkpoint` the weights are random: times are the same, masks mean nothing. The plain path is what upstream's
 example backend does for every click: open the file, encode the image, decode, upsample, `mask2rle`, `json.dumps`; in
 one process, without HTTP. Ours is a real server process asked over HTTP; images are local files, so that no network is
-in it.
+in it. *Smooth* is a warm click whose mask is one round shape, as masks of things are, after the decoder ran: random
+weights give masks of a hundred thousand runs.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from PIL import Image
 from sam2_backend.engine.interface import POSITIVE, Prompt
 from sam2_backend.engine.reference import ReferenceEngine
 from serving import (
+    ROOT,
     Annotator,
     Running,
     arguments,
@@ -32,6 +34,7 @@ from serving import (
     milliseconds,
     percentile,
     photograph,
+    server_environment,
     start_server,
 )
 
@@ -61,30 +64,41 @@ def main() -> None:
 def run(asked: Namespace, folder: Path) -> None:
     model, checkpoint = load_model(asked, folder)
     server = start_server(asked, checkpoint, folder)
+    environment = server_environment(asked, checkpoint, folder) | {"PROVOKE_SMOOTH": "1"}
+    smooth = Running([str(ROOT / "benchmarks" / "gpu" / "provoked_server.py")], environment)
     try:
-        print("| image | plain PyTorch ms | warm ms (p95) | ratio | cold ms (p95) | ratio | /health p99 ms, encoding |")
-        print("|---|---|---|---|---|---|---|")
+        smooth.wait_ready()
+        print(
+            "| image | plain PyTorch ms | warm ms (p95) | ratio | smooth ms (p95) "
+            "| cold ms (p95) | ratio | /health p99 ms, encoding |"
+        )
+        print("|---|---|---|---|---|---|---|---|")
         engine = ReferenceEngine(model)
         for size in asked.sizes:
             width, height = map(int, size.split("x"))
             for number in range(asked.cold + 2):
                 (folder / "images" / f"{size}-{number}.jpg").write_bytes(photograph(width, height, number))
-            measure(asked, server, engine, folder / "images", size)
+            measure(asked, server, smooth, engine, folder / "images", size)
     finally:
         server.stop()
+        smooth.stop()
 
 
-def measure(asked: Namespace, server: Running, engine: ReferenceEngine, images: Path, size: str) -> None:
+def measure(
+    asked: Namespace, server: Running, smooth: Running, engine: ReferenceEngine, images: Path, size: str
+) -> None:
     width, height = map(int, size.split("x"))
-    annotator = Annotator(server)
+    ours, round_shape = Annotator(server), Annotator(smooth)
 
-    def click(number: int, warm: bool) -> None:
+    def click(number: int, warm: bool, annotator: Annotator = ours) -> None:
         # A point of its own each time: nothing but the image embedding may be reused.
         body = click_body(f"{size}-{0 if warm else number + 1}.jpg", 30 + number % 40, 50, width, height)
         assert annotator.predict(body)
 
     click(0, warm=True)
     warm = milliseconds(lambda number: click(number, warm=True), asked.warm)
+    click(0, True, round_shape)
+    rounded = milliseconds(lambda number: click(number, True, round_shape), asked.warm)
     cold = milliseconds(lambda number: click(number, warm=False), asked.cold)
     plain = milliseconds(lambda _: plain_click(engine, images / f"{size}-0.jpg"), asked.plain)
     health = health_while_encoding(server, images, size)
@@ -92,6 +106,7 @@ def measure(asked: Namespace, server: Running, engine: ReferenceEngine, images: 
     print(
         f"| {size} | {median(plain):.0f} "
         f"| {median(warm):.1f} ({percentile(warm, 95):.1f}) | {median(plain) / median(warm):.0f}x "
+        f"| {median(rounded):.1f} ({percentile(rounded, 95):.1f}) "
         f"| {median(cold):.0f} ({percentile(cold, 95):.0f}) | {median(plain) / median(cold):.1f}x | {health:.1f} |",
         flush=True,
     )

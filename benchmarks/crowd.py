@@ -1,4 +1,5 @@
-"""Annotators clicking at once, each on a warm image of his own, alone and while a project is prewarmed.
+"""Annotators clicking at once, each on a warm image of his own: alone, while a project is prewarmed, and while tasks
+that somebody opened are prepared too.
 
     python benchmarks/crowd.py --annotators 8 --prewarm 200
 
@@ -24,6 +25,7 @@ from serving import (
     click_body,
     load_model,
     milliseconds,
+    open_task,
     percentile,
     photograph,
     start_server,
@@ -37,7 +39,8 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--annotators", type=int, default=8)
     parser.add_argument("--clicks", type=int, default=60, help="of each annotator, in each round")
-    parser.add_argument("--prewarm", type=int, default=200, help="images that are prewarmed in the second round")
+    parser.add_argument("--prewarm", type=int, default=200, help="images that are prewarmed from the second round on")
+    parser.add_argument("--opened", type=int, default=30, help="tasks that are opened as the third round begins")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         _, checkpoint = load_model(asked, Path(folder))
@@ -63,9 +66,13 @@ def run(asked: Namespace, server: Running, images: Path) -> None:
     names = [f"new{number}.jpg" for number in range(asked.prewarm)]
     for number, name in enumerate(names):
         (images / name).write_bytes(photograph(WIDTH, HEIGHT, 1000 + number))
-    report(
-        asked, server, expected, f"{asked.annotators}, {asked.prewarm} images waiting", begin_prewarming(server, names)
-    )
+    project, waiting = begin_prewarming(server, names), f"{asked.annotators}, {asked.prewarm} images waiting"
+    report(asked, server, expected, waiting, project)
+    for number in range(asked.opened):
+        (images / f"opened{number}.jpg").write_bytes(photograph(WIDTH, HEIGHT, 2000 + number))
+    for number in range(asked.opened):
+        open_task(server, f"opened{number}.jpg", task=3000 + number)
+    report(asked, server, expected, f"{waiting}, {asked.opened} tasks opened", project)
 
 
 def report(asked: Namespace, server: Running, expected: list[list[bytes]], what: str, project: str) -> None:

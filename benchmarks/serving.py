@@ -102,6 +102,12 @@ def click_body(name: str, x: float, y: float, width: int, height: int, *, task: 
     return predict_body([{"id": task, "data": {"image": f"/data/local-files/?d={name}"}}], regions, SPLIT_CONFIG)
 
 
+def open_task(server: Running, name: str, *, task: int) -> None:
+    """What Label Studio asks as an annotator opens a task: its image is prepared behind the answer."""
+    tasks = [{"id": task, "data": {"image": f"/data/local-files/?d={name}"}}]
+    assert server.post("/predict", predict_body(tasks, None, SPLIT_CONFIG)).status_code == 200
+
+
 def begin_prewarming(server: Running, names: list[str]) -> str:
     """The project under which the local files of these names are prewarmed."""
     project = str(time.monotonic_ns())

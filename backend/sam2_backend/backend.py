@@ -22,6 +22,7 @@ from sam2_backend.problems import Problem, ProblemLog
 from sam2_backend.serving.device import Device
 from sam2_backend.serving.embeddings import Embeddings
 from sam2_backend.serving.gate import ClickGate
+from sam2_backend.serving.inference import Inference
 from sam2_backend.serving.predict import Predictor
 from sam2_backend.serving.prewarm import Prewarmer
 from sam2_backend.settings import Settings
@@ -33,16 +34,11 @@ THREADS = 64
 
 
 @dataclass(slots=True)
-class Serving:
+class Serving(Inference):
     """What exists once a model can predict."""
 
     model: LoadedModel
-    device: Device
-    embeddings: Embeddings
-    prewarmer: Prewarmer
-    predictor: Predictor
     predictions: Predictions
-    gate: ClickGate
 
 
 class Backend:
@@ -172,19 +168,9 @@ class Backend:
         gate = ClickGate(self.settings.limits.interactive, self.settings.limits.predict_seconds)
         prewarmer = Prewarmer(embeddings, self.settings.limits, self.metrics, self.problems, gate)
         prewarmer.start()
-        predictor = Predictor(device)
-        predictions = Predictions(
-            self.settings,
-            model.engine.info.model,
-            self.projects,
-            embeddings,
-            predictor,
-            prewarmer,
-            gate,
-            self.metrics,
-            self.problems,
-        )
         info = model.engine.info
+        inference = Inference(device, embeddings, Predictor(device), prewarmer, gate)
+        predictions = Predictions(self.settings, info.model, self.projects, inference, self.metrics, self.problems)
         self.metrics.model.labels(info.model, info.name, info.device, info.precision).set(1)
         self.metrics.slower.set(1 if model.refused else 0)
-        return Serving(model, device, embeddings, prewarmer, predictor, predictions, gate)
+        return Serving(device, embeddings, inference.predictor, prewarmer, gate, model, predictions)

@@ -23,8 +23,6 @@ LOSS = int(os.environ.get("PROVOKE_LOSS", "0"))
 
 
 def provoked(settings: Settings) -> LoadedModel:
-    import torch
-
     model = load(settings)
     engine = model.engine
     assert isinstance(engine, TokenEngine)
@@ -37,12 +35,16 @@ def provoked(settings: Settings) -> LoadedModel:
         nonlocal prompts
         prompts += 1
         if prompts == LOSS:
+            import torch
+
             torch.zeros(1, device=settings.device)[torch.tensor([7], device=settings.device)].cpu()
         logits, score = ask(*arguments)
         return (shape.copy() if SMOOTH else logits), score
 
     engine.best_mask = best_mask  # type: ignore[method-assign]
     if ROOM is not None:
+        import torch
+
         torch.cuda.empty_cache()
         total = torch.cuda.get_device_properties(settings.device).total_memory
         allowed = torch.cuda.memory_reserved(settings.device) + (int(ROOM) << 20)

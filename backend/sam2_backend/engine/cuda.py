@@ -10,7 +10,7 @@ import torch
 
 from sam2_backend.engine.build import build_model
 from sam2_backend.engine.errors import DeviceUnavailable, SelfCheckFailed
-from sam2_backend.engine.fingerprints import file_sha256, fingerprint
+from sam2_backend.engine.fingerprints import fingerprint
 from sam2_backend.engine.interface import EngineOutOfMemory
 from sam2_backend.engine.lane import memory_left
 from sam2_backend.engine.reference import ReferenceEngine
@@ -25,8 +25,8 @@ BATCH_BYTES = 10 << 30
 log = logging.getLogger(__name__)
 
 
-def load_cuda(config: Path, checkpoint: Path, *, device: str, precision: str) -> TorchEngine:
-    """The engine on a GPU, checked against fp32 on the same GPU.
+def load_cuda(config: Path, checkpoint: Path, weights: str, *, device: str, precision: str) -> TorchEngine:
+    """The engine on a GPU, checked against fp32 on the same GPU. weights: the checkpoint's sha256.
 
     Raises DeviceUnavailable, saying what PyTorch sees, if there is no such GPU or it does not compute in `precision`;
     and what `build_model` and `selfcheck.check` raise.
@@ -38,7 +38,6 @@ def load_cuda(config: Path, checkpoint: Path, *, device: str, precision: str) ->
         raise DeviceUnavailable(f"PRECISION={precision} is not served on a GPU; expected auto, bf16, f16 or f32")
     choices = PRECISIONS[PRECISIONS.index(best) :] if precision == "auto" else (precision,)
     model = build_model(config, checkpoint)
-    weights = file_sha256(checkpoint)
     failures: list[str] = []
     free, _ = torch.cuda.mem_get_info(chosen)
     batch = BATCH if free >= BATCH_BYTES else 1

@@ -6,7 +6,7 @@ layers need no projection of the image at all (`attention.py`). The transposed c
 four pixels of a token are its four children in Morton order. Output masks are in Morton order too; `morton.py` puts
 them back.
 
-All of it computes in float32 on every device, whatever the encoder does: it is a hundredth of an encode.
+On a GPU all of it computes in float32, whatever the encoder does: it is a hundredth of an encode.
 
 Shapes: g = S / 16 is the embedding grid, N = g² its tokens, T prompt tokens.
 """

@@ -5,7 +5,8 @@ projections  image -> keys, values, queries (float16)
 mask_prompt  image, logits (N, 16) -> image (float16)
 decoder      all of these and prompt (1, T, 256) -> logits (4, 16 N), scores (1, 4)
 
-T is dynamic. Graphs are stored in float32; the encoder's precision is chosen when it is compiled.
+T is dynamic: with static shapes and one point OpenVINO 2026.4 decodes wrongly in bfloat16. Graphs are stored in
+float32; their precision is chosen when they are compiled.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def _write(
     """Convert a module; its first `half_inputs` inputs and `half_outputs` outputs become float16 tensors.
 
     dynamic: the last input's second dimension may have any size. Exported, not traced: a trace keeps every intermediate
-    result, which for large is 12 GB.
+    result, too much for many hosts.
     """
     shapes = [list(value.shape) for value in example]
     free: list[dict[int, Dim] | None] = [None for _ in example]

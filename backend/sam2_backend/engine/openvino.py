@@ -45,7 +45,7 @@ class Embedded:
 
 class OpenVinoEngine(TokenEngine):
     """folder: what `ir.convert` wrote. precision: of the encoder, `bf16`, `f32`, or `int8` if it was quantized
-    (`quantize.py`); the decoder computes in float32.
+    (`quantize.py`). decoder: precision of what a click runs, `f32` or `bf16`.
 
     threads: 0 lets OpenVINO take every core.
     """
@@ -54,7 +54,14 @@ class OpenVinoEngine(TokenEngine):
     overlaps = True
 
     def __init__(
-        self, folder: Path, *, precision: str, threads: int = 0, name: str = "", fingerprint: str = ""
+        self,
+        folder: Path,
+        *,
+        precision: str,
+        decoder: str = "f32",
+        threads: int = 0,
+        name: str = "",
+        fingerprint: str = "",
     ) -> None:
         prompts = PromptEncoder.load(folder / "prompts.npz")
         super().__init__(
@@ -68,17 +75,16 @@ class OpenVinoEngine(TokenEngine):
         if threads:
             options["INFERENCE_NUM_THREADS"] = threads
         core = ov.Core()
-        encoder, projections, mask_prompt, decoder = (
-            core.compile_model(
-                core.read_model(folder / f"{graph}.xml"),
-                "CPU",
-                options | {"INFERENCE_PRECISION_HINT": "bf16" if (graph, precision) == ("encoder", "bf16") else "f32"},
+        hints = dict.fromkeys(GRAPHS, decoder) | {"encoder": "bf16" if precision == "bf16" else "f32"}
+        compiled = {
+            graph: core.compile_model(
+                core.read_model(folder / f"{graph}.xml"), "CPU", options | {"INFERENCE_PRECISION_HINT": hint}
             )
-            for graph in GRAPHS
-        )
-        self._encoder, self._encoder_projections = encoder.create_infer_request(), projections.create_infer_request()
-        self._projections, self._mask_prompt, self._decoder = (
-            graph.create_infer_request() for graph in (projections, mask_prompt, decoder)
+            for graph, hint in hints.items()
+        }
+        self._encoder, self._encoder_projections, self._projections, self._mask_prompt, self._decoder = (
+            compiled[graph].create_infer_request()
+            for graph in ("encoder", "projections", "projections", "mask_prompt", "decoder")
         )
 
     def pixels(self, image: NDArray[np.uint8]) -> Pixels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import logging
 from pathlib import Path
 
@@ -20,7 +21,9 @@ from sam2_backend.engine.prompt_encoder import PromptEncoder
 from sam2_backend.engine.selfcheck import Golden, check
 
 DEVICES = ("auto", "cpu", "cuda")
-OFFICIAL_SIZE = 1024  # a smaller model is quick in float32, and bfloat16 would cost it 0.6 % of mask IoU for nothing
+# Of the encoder and the decoder, what is tried where the first of them was asked for.
+PRECISIONS_OF = {"bf16": [("bf16", "bf16"), ("bf16", "f32")], "f32": [("f32", "f32")], "int8": [("int8", "f32")]}
+OFFICIAL_SIZE = 1024  # a smaller model is quick in float32, and bfloat16 would cost it mask IoU for nothing
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +36,13 @@ def load_engine(
     precision: str = "auto",
     threads: int = 0,
     cache_dir: Path,
+    weights: str = "",
 ) -> Engine:
     """The engine for this host, checked against fp32 of the same weights.
 
     config: a name as SAM 2 gives it (`configs/sam2.1/sam2.1_hiera_t.yaml`) or a file. device: `auto`, `cpu`, `cuda` or
     `cuda:N`. precision: of the encoder, `auto`, `bf16`, `f16` (CUDA), `int8` (CPU) or `f32`. threads: of the CPU
-    engine, 0 for all.
+    engine, 0 for all. weights: sha256 of the checkpoint where it is known already, for a large one takes seconds.
 
     Raises an EngineError (`errors.py`) whose message says what was found, what was expected and what to do.
     """
@@ -51,11 +55,12 @@ def load_engine(
             f"no checkpoint at {checkpoint}; put it there, or fetch an official one with:"
             f" python -m sam2_backend.model fetch tiny --dir {checkpoint.parent}"
         )
+    weights = weights or file_sha256(checkpoint)
     if kind == "cuda" or (kind == "auto" and _gpu_device_files() and _torch_sees_gpu()):
         from sam2_backend.engine.cuda import load_cuda
 
-        return load_cuda(path, checkpoint, device="cuda" if kind == "auto" else device, precision=precision)
-    return _load_openvino(path, checkpoint, precision, threads, cache_dir)
+        return load_cuda(path, checkpoint, weights, device="cuda" if kind == "auto" else device, precision=precision)
+    return _load_openvino(path, checkpoint, weights, precision, threads, cache_dir)
 
 
 def config_path(config: str | Path) -> Path:
@@ -73,7 +78,7 @@ def config_path(config: str | Path) -> Path:
     )
 
 
-def _load_openvino(config: Path, checkpoint: Path, precision: str, threads: int, cache: Path) -> Engine:
+def _load_openvino(config: Path, checkpoint: Path, weights: str, precision: str, threads: int, cache: Path) -> Engine:
     from sam2_backend.engine.openvino import OpenVinoEngine
 
     if precision not in ("auto", "bf16", "f32", "int8"):
@@ -85,7 +90,6 @@ def _load_openvino(config: Path, checkpoint: Path, precision: str, threads: int,
             "PRECISION=bf16, but this CPU does not multiply bfloat16 (/proc/cpuinfo has neither avx512_bf16 nor"
             " amx_bf16), so that OpenVINO would compute in float32; expected auto or f32"
         )
-    weights = file_sha256(checkpoint)
     folder = ensure(config, checkpoint, weights, cache, int8=precision == "int8")
     golden = Golden.load(folder / "golden.npz")
     choices = [precision]
@@ -93,18 +97,19 @@ def _load_openvino(config: Path, checkpoint: Path, precision: str, threads: int,
         small = PromptEncoder.load(folder / "prompts.npz").image_size < OFFICIAL_SIZE
         choices = ["bf16", "f32"] if cpu_multiplies_bf16() and not small else ["f32"]
     failure: EngineError | None = None
-    for choice in choices:
+    for encoder, decoder in itertools.chain.from_iterable(PRECISIONS_OF[choice] for choice in choices):
         engine = OpenVinoEngine(
             folder,
-            precision=choice,
+            precision=encoder,
+            decoder=decoder,
             threads=threads,
             name=checkpoint.stem,
-            fingerprint=fingerprint(weights, config, choice),
+            fingerprint=fingerprint(weights, config, encoder),
         )
         try:
             check(engine, golden)
         except SelfCheckFailed as error:
-            failure = SelfCheckFailed(f"OpenVINO in {choice} is refused: {error}")
+            failure = SelfCheckFailed(f"OpenVINO in {encoder}, its decoder in {decoder}, is refused: {error}")
             log.warning("%s", failure)
         else:
             engine.refused = str(failure or "")

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sam2_backend.backend import Backend
 from sam2_backend.http.auth import BasicAuth
-from sam2_backend.http.bodies import read_json
+from sam2_backend.http.bodies import read_json, read_predict
 from sam2_backend.http.page.routes import ui_routes
 from sam2_backend.http.reason_phrase import StatusWithReason
 from sam2_backend.http.responses import JsonResponse, problem_response
@@ -145,7 +145,7 @@ class _Endpoints:
         return JsonResponse({"model_version": serving.model.engine.info.model if serving else "SAM2 (loading)"})
 
     async def predict(self, request: Request) -> Response:
-        asked = parse_request(await self._json(request))
+        asked = parse_request(await read_predict(request, self._backend.settings.limits.body_bytes))
         if asked.result is None and self._backend.serving is None:
             return JsonResponse({"results": [[] for _ in asked.tasks]})
         serving = await self._backend.ready()

@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
+import msgspec
 import orjson
 from starlette.requests import Request
 
 from sam2_backend.problems import Problem
 
 MIB = 1 << 20
+ANNOTATED = " (Label Studio sends all annotations of a task with every click): raise MAX_BODY_BYTES of the backend"
+
+
+class _Task(TypedDict, total=False):
+    id: Any
+    data: Any
+
+
+class _Predict(TypedDict, total=False):
+    """What is read of a /predict request for one task; its annotations, which may have megabytes, are skipped."""
+
+    tasks: list[_Task]
+    project: Any
+    label_config: Any
+    params: Any
+
+
+_one_task = msgspec.json.Decoder(_Predict)
 
 
 async def read(request: Request, limit: int, advice: str) -> bytes:
@@ -29,11 +48,20 @@ async def read(request: Request, limit: int, advice: str) -> bytes:
 
 async def read_json(request: Request, limit: int) -> Mapping[str, Any]:
     """Raises Problem for a body that is too large or no JSON object."""
-    body = await read(
-        request,
-        limit,
-        " (Label Studio sends all annotations of a task with every click): raise MAX_BODY_BYTES of the backend",
-    )
+    return _object(await read(request, limit, ANNOTATED))
+
+
+async def read_predict(request: Request, limit: int) -> Mapping[str, Any]:
+    """As `read_json`. Of one task, which is what an annotator's page asks for, `id` and `data` alone."""
+    body = await read(request, limit, ANNOTATED)
+    try:
+        asked = _one_task.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _object(body)  # which says what it is instead
+    return asked if len(asked.get("tasks", ())) == 1 else _object(body)
+
+
+def _object(body: bytes) -> Mapping[str, Any]:
     try:
         parsed = orjson.loads(body)
     except ValueError:

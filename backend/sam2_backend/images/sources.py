@@ -6,7 +6,7 @@ import base64
 import posixpath
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -25,13 +25,16 @@ SAMPLE_FILE = re.compile(r"/static/.+")
 class Source:
     """identity: equal for equal places. url is on Label Studio itself (and gets its token) if `label_studio` is set.
 
+    folder: where its file may be mounted; path and stamp (mtime, size, inode): of the file there, as `mounted` saw it.
     immutable: the address never changes its content (Label Studio gives every upload a name of its own).
     """
 
     identity: str
     url: str = ""
     label_studio: str = ""
+    folder: Path | None = None
     path: Path | None = None
+    stamp: tuple[int, int, int] | None = None
     immutable: bool = False
 
 
@@ -75,6 +78,18 @@ def locate(
     return Source(address, address)
 
 
+def mounted(source: Source) -> Source:
+    """With the path and stamp of its file, where that is mounted. Blocks on its file system."""
+    path = source.folder and _file_below(source.folder, urlsplit(source.url).query)
+    if path is None:
+        return replace(source, path=None, stamp=None)
+    try:
+        stat = path.stat()
+    except OSError:
+        return replace(source, path=None, stamp=None)
+    return replace(source, path=path, stamp=(stat.st_mtime_ns, stat.st_size, stat.st_ino))
+
+
 def is_own_file(url: str, label_studio: str) -> bool:
     """Whether `url` is a file of a task on the Label Studio with this base URL: what its token may be sent to."""
     parts = urlsplit(url)
@@ -105,14 +120,14 @@ def _of_label_studio(tail: str, base: str, local_files: Path | None) -> Source:
             f"{urlsplit(inner).path[:200]} is no image file of Label Studio: expected an upload, a local file or a "
             "storage address, such as /data/upload/1/image.png. Check the task's data.",
         )
-    if inner.startswith(LOCAL_FILES_PATH) and local_files and (path := _mounted(inner, local_files)):
-        return Source(f"file:{path}", path=path, url=f"{base}{inner}", label_studio=base)
-    return Source(f"{base}{inner}", f"{base}{inner}", base, immutable=inner.startswith(UPLOAD_PATH))
+    folder = local_files if inner.startswith(LOCAL_FILES_PATH) else None
+    immutable = inner.startswith(UPLOAD_PATH)
+    return Source(f"{base}{inner}", f"{base}{inner}", base, folder, immutable=immutable)
 
 
-def _mounted(tail: str, root: Path) -> Path | None:
-    """The file below `root`, if it is there; links that lead out of it are not followed."""
-    wanted = parse_qs(urlsplit(tail).query).get("d", [""])[-1]
+def _file_below(root: Path, query: str) -> Path | None:
+    """The file that a local file's query names, if it is there; links that lead out of `root` are not followed."""
+    wanted = parse_qs(query).get("d", [""])[-1]
     relative = posixpath.normpath(wanted).lstrip("/")
     if not wanted or relative.startswith("..") or "\0" in relative:
         return None

@@ -21,10 +21,8 @@ from sam2_backend.logs import fields
 from sam2_backend.metrics import Metrics
 from sam2_backend.problems import Problem, ProblemLog, now
 from sam2_backend.serving.claim import Urgency
-from sam2_backend.serving.embeddings import Embeddings, Outcome
-from sam2_backend.serving.gate import ClickGate
-from sam2_backend.serving.predict import Predictor
-from sam2_backend.serving.prewarm import Prewarmer
+from sam2_backend.serving.embeddings import Outcome
+from sam2_backend.serving.inference import Inference
 from sam2_backend.serving.store.memory import PreparedImage
 from sam2_backend.settings import Settings
 from sam2_backend.steps import Steps
@@ -72,20 +70,15 @@ class Predictions:
         settings: Settings,
         model_version: str,
         projects: Projects,
-        embeddings: Embeddings,
-        predictor: Predictor,
-        prewarmer: Prewarmer,
-        gate: ClickGate,
+        inference: Inference,
         metrics: Metrics,
         problems: ProblemLog,
     ) -> None:
         self._settings = settings
         self._model_version = model_version
         self._projects = projects
-        self._embeddings = embeddings
-        self._predictor = predictor
-        self._prewarmer = prewarmer
-        self._gate = gate
+        self._embeddings, self._predictor = inference.embeddings, inference.predictor
+        self._prewarmer, self._gate = inference.prewarmer, inference.gate
         self._metrics = metrics
         self._problems = problems
         self.last_click: dict[str, object] | None = None

@@ -86,11 +86,10 @@ class Projects:
         project = self.known.get(self.meant(uid))
         own = project.hostname if project else ""
         reachable = self.settings.label_studio_url
-        newest = next(reversed(self._hostnames), "")
         return locate(
             address,
             task=task,
-            label_studio=reachable or own or newest,
+            label_studio=reachable or own,
             # Without LABEL_STUDIO_URL another project's Label Studio may be another server altogether.
             aliases=list(self._hostnames) if reachable else [own] if own else [],
             only_one=bool(reachable),

@@ -91,6 +91,7 @@ def load(settings: Settings) -> LoadedModel:
         log.warning(
             "Serving the DEMO model: it knows drawn shapes only. Set MODEL_CHECKPOINT to an official SAM 2.1 one."
         )
+    sha256 = file_sha256(files.checkpoint)
     try:
         engine = load_engine(
             files.config,
@@ -99,13 +100,14 @@ def load(settings: Settings) -> LoadedModel:
             precision=settings.precision,
             threads=min(settings.threads, os.cpu_count() or 1),
             cache_dir=_writable(settings.cache_dir),
+            weights=sha256,
         )
     except EngineError as error:
         raise ModelRefused(str(error)) from error
     return LoadedModel(
         engine,
         files,
-        sha256=file_sha256(files.checkpoint),
+        sha256=sha256,
         overlaps=bool(getattr(engine, "overlaps", False)),
         asked=settings.precision,
         refused=str(getattr(engine, "refused", "")),

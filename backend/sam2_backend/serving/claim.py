@@ -31,11 +31,12 @@ class Claim:
 
     @property
     def rank(self) -> tuple[int, int]:
-        """Smaller goes first; first come, first served among equals."""
+        """Smaller goes first; first come, first served among equals, since they are that urgent."""
         return self.urgency, self._arrival
 
     def raise_to(self, urgency: Urgency) -> None:
         if urgency < self.urgency:
+            self._arrival = next(_arrivals)
             self.urgency = urgency
             for watcher in self._watchers:
                 watcher(urgency)

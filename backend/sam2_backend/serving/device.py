@@ -34,7 +34,7 @@ from sam2_backend.serving.claim import Claim, Urgency
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
-# A click beside an encode on the CPU then takes 1.7 times as long instead of 2.2, and the encode is no slower for it.
+# Of the encoding thread on a CPU: clicks beside an encode get more of it, and the encode is no slower for that.
 ENCODE_NICENESS = 10
 
 

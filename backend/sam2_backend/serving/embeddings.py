@@ -15,7 +15,7 @@ from typing import Any, Literal
 from sam2_backend.engine.interface import Engine, Pixels, Prepared
 from sam2_backend.images.decode import read_image
 from sam2_backend.images.fetch import Fetcher
-from sam2_backend.images.sources import Source
+from sam2_backend.images.sources import Source, mounted
 from sam2_backend.metrics import Metrics
 from sam2_backend.problems import Problem
 from sam2_backend.serving.claim import Claim, Urgency
@@ -25,7 +25,7 @@ from sam2_backend.serving.store.disk import DiskTier
 from sam2_backend.serving.store.file_format import StoredImage
 from sam2_backend.serving.store.key import Key, content_hash, engine_hash
 from sam2_backend.serving.store.memory import MemoryTier, PreparedImage
-from sam2_backend.serving.store.sightings import Sighting, Sightings, stamp_of
+from sam2_backend.serving.store.sightings import Sighting, Sightings
 from sam2_backend.settings import Settings
 from sam2_backend.steps import Steps
 
@@ -84,6 +84,7 @@ class Embeddings:
         self, source: Source, urgency: Urgency, steps: Steps, frame: tuple[int, int] = (0, 0)
     ) -> tuple[PreparedImage, Outcome]:
         """frame: width and height that the editor showed, (0, 0) if not told. Raises Problem."""
+        source = await _located(source)
         image, outcome, fetched = await self._image(source, urgency, steps)
         certain = source.immutable or source.path is not None
         if not fetched and not certain and 0 not in frame and frame != (image.width, image.height):
@@ -118,7 +119,8 @@ class Embeddings:
         """
         while urgency == Urgency.PREWARM and len(self._behind) >= MOST_BEHIND:
             await asyncio.wait(self._behind, return_when=asyncio.FIRST_COMPLETED)
-        sighting = await self._believed(source)
+        source = await _located(source)
+        sighting = self._believed(source)
         if sighting and self._holds(self._key(sighting.content), on_disk=urgency == Urgency.PREWARM):
             return False
         _, outcome, _ = await self._image(source, urgency, Steps())
@@ -126,7 +128,9 @@ class Embeddings:
 
     async def known(self, source: Source) -> bool:
         """Whether a click on this address would find its embedding in memory or on disk, as far as is known."""
-        sighting = await self._believed(source)
+        if self.sightings.get(source) is None:
+            return False
+        sighting = self._believed(await _located(source))
         return sighting is not None and self._holds(self._key(sighting.content), on_disk=True)
 
     def describe(self) -> dict[str, int]:
@@ -156,19 +160,16 @@ class Embeddings:
     def _holds(self, key: Key, *, on_disk: bool) -> bool:
         return self.memory.get(key) is not None or (on_disk and self.disk.has(key))
 
-    async def _believed(self, source: Source) -> Sighting | None:
+    def _believed(self, source: Source) -> Sighting | None:
         """What was seen at the address, if that needs no asking."""
         sighting = self.sightings.get(source)
-        if sighting is None:
-            return None
-        stamp = None if source.path is None else await asyncio.to_thread(stamp_of, source)
-        return sighting if self.sightings.believable(source, sighting, stamp) else None
+        return sighting if sighting and self.sightings.believable(source, sighting) else None
 
     async def _image(
         self, source: Source, urgency: Urgency, steps: Steps, *, ask: bool = False
     ) -> tuple[PreparedImage, Outcome, bool]:
         """ask: whether the address still has what was seen there. The last value: whether the file came anew."""
-        sighting = None if ask else await self._believed(source)
+        sighting = None if ask else self._believed(source)
         if sighting and (image := self.memory.get(self._key(sighting.content))):
             self._count("memory")
             return image, "memory", False
@@ -209,13 +210,13 @@ class Embeddings:
         if known and not self._holds(self._key(known.content), on_disk=True):
             known = None  # an answer that nothing changed would leave us without the file
         async with self._slots.hold(work.claim):
-            stamp = await asyncio.to_thread(stamp_of, source)
+            source = await _located(source)
             with steps.measure("fetch"):
                 fetched = await self._fetcher.fetch(source, known.validators if known else ())
             if fetched is not None:
                 work.fetched = True
                 content = await asyncio.to_thread(content_hash, fetched.data)
-                self.sightings.saw(source, content, stamp, fetched.validators)
+                self.sightings.saw(source, content, fetched.validators)
                 return await self._of_file(self._key(content), fetched.data, work, steps)
         assert known is not None
         self.sightings.confirm(source, known)
@@ -298,6 +299,11 @@ class Embeddings:
     def _count_eviction(self, tier: str) -> None:
         self.counts["evictions"] += 1
         self._metrics.evictions.labels(tier).inc()
+
+
+async def _located(source: Source) -> Source:
+    """A network's file system may take its time: nobody else waits for it."""
+    return source if source.folder is None else await asyncio.to_thread(mounted, source)
 
 
 def _memory_limit(engine: Engine, wanted: int) -> int:

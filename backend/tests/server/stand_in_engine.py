@@ -36,9 +36,10 @@ class DiscEngine:
     batch = 1
     room = None
 
-    def __init__(self, encode_seconds: float = 0.0, fingerprint: str = "disc-1") -> None:
+    def __init__(self, encode_seconds: float = 0.0, decode_seconds: float = 0.0, fingerprint: str = "disc-1") -> None:
         self._info = EngineInfo("stand-in", "cpu", "f32", "disc", 256, fingerprint)
         self._encode_seconds = encode_seconds
+        self._decode_seconds = decode_seconds
         self._failed = False
 
     @property
@@ -82,5 +83,6 @@ class DiscEngine:
         return Decoded(logits, np.array([0.9, 0.5, 0.4][: len(factors)], np.float32))
 
     def best_mask(self, prepared: DiscState, prompt: Prompt) -> tuple[NDArray[np.float32], float]:
+        time.sleep(self._decode_seconds)
         decoded = self.decode(prepared, prompt)
         return decoded.logits[0], float(decoded.scores[0])

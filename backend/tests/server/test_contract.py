@@ -113,7 +113,11 @@ def test_a_model_that_cannot_load_is_a_state_with_a_reason(start_server: StartSe
     wait_for(lambda: server.get("/health").json()["status"] == "FAILED")
     assert "told to fail" in server.get("/health").reason
     assert server.get("/status").json()["state"] == "failed"
-    assert "told to fail" in server.click(f"{image_host.url}/a.png", *point(50, 50)).reason
+    refused = server.click(f"{image_host.url}/a.png", *point(50, 50))
+    assert "told to fail" in refused.reason
+    assert "Retry-After" not in refused.headers
+    # Nothing here tries again; the container is started again once the process has ended.
+    assert server.process.wait(60) == 1
 
 
 @pytest.mark.parametrize(
@@ -368,3 +372,15 @@ def test_two_label_studios_with_a_project_of_one_number(start_server: StartServe
         refused = server.post("/prewarm", {"project": 1, "tasks": [task]})
         assert refused.status_code == 409
         assert "LABEL_STUDIO_URL" in refused.reason
+
+
+def test_a_project_that_nobody_set_up_is_not_looked_for_elsewhere(start_server: StartServer) -> None:
+    """After a restart one Label Studio may have called already, and the click be another one's."""
+    with ImageHost() as one:
+        server = start_server()
+        setup = {"project": "1.1700000000", "schema": SPLIT_CONFIG, "hostname": one.url, "access_token": "a" * 40}
+        assert server.post("/setup", setup).status_code == 200
+        refused = server.click("/data/upload/a.png", *point(50, 50), project="1.1700000001")
+        assert refused.status_code == 503
+        assert "LABEL_STUDIO_URL" in refused.reason
+        assert one.requests == []

@@ -14,20 +14,22 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from image_host import picture
 from numpy.typing import NDArray
 from sam2_backend.images.fetch import Fetched
-from sam2_backend.images.sources import Source
+from sam2_backend.images.sources import Source, locate
 from sam2_backend.metrics import Metrics
 from sam2_backend.problems import Problem, ProblemLog
 from sam2_backend.serving.claim import Urgency
 from sam2_backend.serving.device import Device
-from sam2_backend.serving.embeddings import Embeddings
+from sam2_backend.serving.embeddings import MOST_BEHIND, Embeddings
 from sam2_backend.serving.gate import ClickGate
 from sam2_backend.serving.prewarm import Prewarmer
+from sam2_backend.serving.slots import AHEAD, CLICKED
 from sam2_backend.serving.store.disk import DiskTier
 from sam2_backend.serving.store.sightings import FRESH_SECONDS, Sightings
 from sam2_backend.settings import from_environment
@@ -82,7 +84,8 @@ class Addresses:
             (self._folder / str(number)).write_bytes(bytes(colour))  # as many: its size tells files apart
 
     def source(self, number: int) -> Source:
-        return Source(str(number), path=self._folder / str(number) if number % MOUNTED == 0 else None)
+        folder = self._folder if number % MOUNTED == 0 else None
+        return Source(str(number), f"http://ls/data/local-files/?d={number}", folder=folder)
 
     async def fetch(self, source: Source, validators: tuple[tuple[str, str], ...] = ()) -> Fetched | None:
         number = int(source.identity)
@@ -397,6 +400,17 @@ def test_a_click_on_a_task_that_waits_raises_it() -> None:
     with_bench(test)
 
 
+def test_clicks_go_in_their_order_whenever_their_tasks_were_opened() -> None:
+    def test(bench: Bench) -> None:
+        bench.open(range(1, 3))
+        bench.click(39)
+        bench.click(2)
+        bench.finish()
+        assert bench.engine.started == [1, 39, 2]
+
+    with_bench(test)
+
+
 def test_more_than_the_limit_is_refused_and_the_rest_is_done() -> None:
     def test(bench: Bench) -> None:
         (answer,) = bench.prewarm(range(20, 35))
@@ -435,5 +449,70 @@ def test_new_content_is_encoded_once() -> None:
             bench.click(5)
             bench.finish()
         assert bench.engine.started.count(200) == 1
+        assert bench.addresses.asked.count(5) == 2
 
     with_bench(test)
+
+
+def test_few_files_wait_for_the_device() -> None:
+    """Each may have hundreds of megabytes: the others are not fetched before one of these is done."""
+
+    def test(bench: Bench) -> None:
+        bench.open(range(1, 31))
+        for number in range(31, 40):
+            bench.click(number)
+        assert len([number for number in bench.addresses.asked if not is_broken(number)]) == AHEAD + CLICKED
+
+    with_bench(test)
+
+
+def test_a_slow_disk_keeps_few_embeddings_waiting() -> None:
+    """Annotators' images stay in memory alone then; prewarming waits for the disk."""
+
+    def test(bench: Bench) -> None:
+        written, exported = asyncio.Event(), bench.device.export
+        begun: list[object] = []
+
+        async def export(prepared: Any) -> Any:
+            begun.append(prepared)
+            await written.wait()
+            return await exported(prepared)
+
+        bench.device.export = export  # type: ignore[method-assign]
+        bench.engine.let(100)
+        bench.open(range(1, 21))
+        bench.finish()
+        assert len(begun) == MOST_BEHIND
+        bench.prewarm(range(30, 34))
+        assert not set(range(30, 34)) & set(bench.addresses.asked)
+        bench.loop.call_soon(written.set)
+        bench.finish()
+        assert set(range(30, 34)) <= set(bench.addresses.asked)
+
+    with_bench(test)
+
+
+def test_no_file_system_is_asked_on_the_event_loop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Mounted images may lie on a network's file system that hangs."""
+
+    def test(bench: Bench) -> None:
+        asked: set[int] = set()
+        for name in ("stat", "resolve", "is_file"):
+            _note_threads(monkeypatch, name, asked)
+        source = locate("/data/local-files/?d=a.png", task=1, label_studio="http://ls", local_files=tmp_path)
+        bench.embeddings.sightings.saw(source, "0" * 64, ())
+        bench.run(bench.embeddings.known(source))
+        assert asked
+        assert threading.get_ident() not in asked
+
+    with_bench(test)
+
+
+def _note_threads(monkeypatch: pytest.MonkeyPatch, name: str, asked: set[int]) -> None:
+    method = getattr(Path, name)
+
+    def noted(path: Path, *arguments: Any, **options: Any) -> Any:
+        asked.add(threading.get_ident())
+        return method(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, name, noted)

@@ -21,6 +21,7 @@ from sam2_backend.http.responses import JsonResponse
 from sam2_backend.label_studio.regions import DrawnObject, drawn_objects
 from sam2_backend.label_studio.results.mask import Mask
 from sam2_backend.serving.claim import Urgency
+from sam2_backend.serving.gate import ClickGate
 from sam2_backend.serving.store.memory import PreparedImage
 from sam2_backend.steps import Steps
 
@@ -29,6 +30,8 @@ FOLDER = Path(__file__).parent
 SAMPLES = ("cells", "leaves", "bench")
 FILES = ("page.js", "asking.js", "panel.js", "page.css", *(f"samples/{name}.jpg" for name in SAMPLES))
 MASK_SIDE = 1024
+# Image files that are taken in at once, each of up to MAX_IMAGE_BYTES; others wait on their connections.
+UPLOADS = 2
 # Red, green, blue and opacity outside a mask, inside, and at its rim.
 COLOURS = ((0, 0, 0, 0), (30, 120, 235, 130), (255, 255, 255, 255))
 RIM = np.ones((5, 5), np.uint8)
@@ -60,13 +63,17 @@ def _file(name: str) -> Any:
 class _Page:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        limits = backend.settings.limits
+        self._uploads = asyncio.Semaphore(UPLOADS)
+        self._previews = ClickGate(limits.interactive, limits.predict_seconds)
 
     async def image(self, request: Request) -> Response:
         """An image file as body → its content hash and size, where its embedding was, and how long each step took."""
         serving = await self._backend.ready()
-        data = await read(request, self._backend.settings.limits.image_bytes, ": raise MAX_IMAGE_BYTES of the backend")
+        limit = self._backend.settings.limits.image_bytes
         steps = Steps()
-        async with serving.gate.enter():
+        async with self._uploads, serving.gate.enter():
+            data = await read(request, limit, ": raise MAX_IMAGE_BYTES of the backend")
             image, outcome = await serving.embeddings.put(data, steps)
         return JsonResponse(
             {
@@ -88,12 +95,13 @@ class _Page:
             return await _answer(image, logits, {"X-Score": f"{score:.4f}", "X-Cache": outcome}, steps)
 
     async def preview(self, request: Request) -> Response:
-        """The same for a place that the mouse is over. No click waits for it: it is not among those at the gate."""
+        """The same for a place that the mouse is over. No click waits for it: it has a gate of its own."""
         serving, content, drawn = await self._asked(request)
         steps = Steps()
-        image, outcome = await serving.embeddings.of_content(content, Urgency.PREVIEW, steps)
-        logits, score = await serving.predictor.preview(image, drawn.prompt(), steps)
-        return await _answer(image, logits, {"X-Score": f"{score:.4f}", "X-Cache": outcome}, steps)
+        async with self._previews.enter():
+            image, outcome = await serving.embeddings.of_content(content, Urgency.PREVIEW, steps)
+            logits, score = await serving.predictor.preview(image, drawn.prompt(), steps)
+            return await _answer(image, logits, {"X-Score": f"{score:.4f}", "X-Cache": outcome}, steps)
 
     async def _asked(self, request: Request) -> tuple[Serving, str, DrawnObject]:
         serving = await self._backend.ready()

@@ -26,17 +26,6 @@ class Sighting:
     seen: float
 
 
-def stamp_of(source: Source) -> tuple[int, int, int] | None:
-    """None for what is not a mounted file, or not one any more. Blocks on its file system."""
-    if source.path is None:
-        return None
-    try:
-        stat = source.path.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
-
-
 class Sightings:
     """Used from the event loop only. clock: seconds that never go back."""
 
@@ -48,21 +37,15 @@ class Sightings:
     def get(self, source: Source) -> Sighting | None:
         return self._sightings.get(source.identity)
 
-    def believable(self, source: Source, sighting: Sighting, stamp: tuple[int, int, int] | None) -> bool:
-        """stamp: the mounted file's of now (`stamp_of`)."""
-        if source.path is not None:
-            return sighting.stamp is not None and sighting.stamp == stamp
+    def believable(self, source: Source, sighting: Sighting) -> bool:
+        """source: as `images.sources.mounted` sees it now."""
+        if source.stamp is not None:
+            return sighting.stamp == source.stamp
         return source.immutable or self._clock() - sighting.seen < FRESH_SECONDS
 
-    def saw(
-        self,
-        source: Source,
-        content: str,
-        stamp: tuple[int, int, int] | None,
-        validators: tuple[tuple[str, str], ...],
-    ) -> None:
-        """The arguments as in `Sighting`."""
-        self._put(source, Sighting(content, stamp, validators, self._clock()))
+    def saw(self, source: Source, content: str, validators: tuple[tuple[str, str], ...]) -> None:
+        """source: as it was before its file was read; content and validators as in `Sighting`."""
+        self._put(source, Sighting(content, source.stamp, validators, self._clock()))
 
     def confirm(self, source: Source, sighting: Sighting) -> None:
         self._put(source, replace(sighting, seen=self._clock()))
