@@ -15,6 +15,7 @@ from samstudio.preflight import backend, plan
 UNREACHABLE = "Name or service not known"
 FACTS: dict[str, Any] = {
     "uid": 0,
+    "sudo_user": "",
     "os": {"id": "debian", "like": "", "version": "12", "codename": "bookworm", "name": "Debian GNU/Linux 12"},
     "arch": "x86_64",
     "python": "3.11.2",

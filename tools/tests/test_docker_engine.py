@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
-ROLE = Path(__file__).parents[2] / "roles" / "docker_engine"
+ROLES = Path(__file__).parents[2] / "roles"
+ROLE = ROLES / "docker_engine"
 
 
-def test_nothing_needs_a_python_module_that_a_bare_host_lacks() -> None:
-    tasks = "".join(path.read_text() for path in (ROLE / "tasks").glob("*.yml"))
+@pytest.mark.parametrize("role", ["docker_engine", "nvidia_driver", "nvidia_container_toolkit"])
+def test_nothing_needs_a_python_module_that_a_bare_host_lacks(role: str) -> None:
+    tasks = "".join(path.read_text() for path in (ROLES / role / "tasks").glob("*.yml"))
+    assert ".sources" in tasks
     assert "deb822_repository" not in tasks
     assert "python3-debian" not in tasks
 

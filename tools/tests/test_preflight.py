@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-from pathlib import Path
 from typing import Any
 
 import pytest
-from samstudio.preflight import probe, rows
+from samstudio.preflight import rows
 
-from .preflight_host import FACTS, GPU, OFFLINE, SETTINGS, UNREACHABLE, decide, engine, told
+from .preflight_host import FACTS, GPU, OFFLINE, SETTINGS, UNREACHABLE, decide, engine
 
 
 def test_connected_host_takes_the_normal_route() -> None:
@@ -126,7 +123,7 @@ def test_choice(facts: dict[str, Any], settings: dict[str, Any], choice: tuple[s
         ),
         pytest.param({"memory_bytes": 2 * 2**30}, {}, ["2.0 GiB", "6.0 GiB"], id="little memory"),
         pytest.param({"python": "3.7.3"}, {}, ["3.7.3", "3.9"], id="old Python"),
-        pytest.param({"uid": 1000}, {}, ["uid 1000", "ansible_become"], id="not root"),
+        pytest.param({"uid": 1000}, {}, ["uid 1000", "ansible_become", "--ask-become-pass"], id="not root"),
         pytest.param(
             {"os": {**FACTS["os"], "id": "fedora", "version": "43", "name": "Fedora 43"}},
             {},
@@ -349,37 +346,6 @@ def test_a_deployed_host_passes() -> None:
     routes = [f"{SETTINGS['subnet']} br-1"]
     decided = decide({**deployed, "free_bytes": {"/data": 3 * 2**30}, "routes": routes})
     assert decided["problems"] == []
-
-
-def test_probe_sees_this_machine(tmp_path: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        settings = {
-            "ports": {str(port): "127.0.0.1"},
-            "subnet": "172.30.9.0/24",
-            "network": "no-such-network",
-            "containers": [],
-            "all_containers": [],
-            "config_dir": str(tmp_path),
-            "data_dir": str(tmp_path / "not" / "there"),
-            "images": str(tmp_path / "missing"),
-            "files": [__file__],
-        }
-        found = told(probe, settings, os.environ)
-    assert found["ports"][str(port)] != ""
-    assert found["files"] == {__file__: Path(__file__).stat().st_size}
-    assert found["images_problem"].endswith("is not a folder")
-    assert min(found["free_bytes"].values()) > 0
-    assert found["memory_bytes"] > 0
-
-
-def test_a_stopped_engine_does_not_hide_the_deployment(tmp_path: Path) -> None:
-    """The bridge outlives the engine; without memory of the deploy its route would be a stranger's."""
-    assert probe.deployed_subnet(str(tmp_path)) == ""
-    (tmp_path / "deployment.yml").write_text("network:\n  name: samstudio\n  subnet: 172.30.9.0/24\n")
-    assert probe.deployed_subnet(str(tmp_path)) == "172.30.9.0/24"
 
 
 def test_no_password_is_shown() -> None:

@@ -106,5 +106,35 @@ def test_the_guard_of_a_port_makes_no_ordering_cycle(tmp_path: Path, early: dict
     assert verify(tmp_path, {**early, "samstudio-guard-x.service": guard()}) == ""
 
 
+def between(after: str, before: str) -> dict[str, str]:
+    """A unit that closes a cycle where the first of the two waits for the second, and none where it does not."""
+    order = f"[Unit]\nDefaultDependencies=no\nAfter={after}\nBefore={before}\n[Service]\nExecStart=/bin/true\n"
+    return {"between.service": order}
+
+
+SLEEP = "[Unit]\nDefaultDependencies=no\n[Service]\nExecStart=/bin/sleep 1\n"
+
+
+def test_the_guard_of_a_port_is_there_before_the_engine_publishes_it(tmp_path: Path) -> None:
+    units = {"docker.service": SLEEP, "samstudio-guard-x.service": guard()}
+    assert "ordering cycle" in verify(tmp_path, {**units, **between("docker.service", "samstudio-guard-x.service")})
+
+
+@pytest.mark.parametrize("first", ["docker.service", "nvidia-cdi-refresh.service"])
+def test_containers_are_started_again_after_the_engine_and_the_renewal_of_its_devices(
+    tmp_path: Path, first: str
+) -> None:
+    units = {first: SLEEP, "samstudio-containers.service": containers()}
+    assert "ordering cycle" in verify(tmp_path, {**units, **between("samstudio-containers.service", first)})
+
+
+def test_a_container_that_cannot_start_yet_is_tried_for_minutes() -> None:
+    """Once is not enough: an address or a GPU may come later than the first of these tries, too."""
+    settings = dict(line.split("=", 1) for line in containers().splitlines() if "=" in line)
+    assert settings["Restart"] == "on-failure"
+    assert int(settings["StartLimitBurst"]) * int(settings["RestartSec"].removesuffix("s")) >= 600
+    assert settings["WantedBy"] == "docker.service"
+
+
 def test_the_unit_that_starts_containers_makes_none_either(tmp_path: Path) -> None:
     assert verify(tmp_path, {**EARLY, "samstudio-containers.service": containers()}) == ""

@@ -41,12 +41,15 @@ def host(plan: Plan, facts: dict[str, Any]) -> None:
         "3.9 or later is needed",
         "" if version >= MINIMUM_PYTHON else "Install Python 3.9 or later and set ansible_python_interpreter to it.",
     )
+    by_sudo = f", {facts['sudo_user']} by sudo" if facts["sudo_user"] else ""
     plan.add(
         "user",
-        f"uid {facts['uid']}",
+        f"uid {facts['uid']}{by_sudo}",
         "root",
-        "roles install packages and talk to the engine",
-        "" if facts["uid"] == 0 else "Set ansible_become: true in the inventory, or run as root.",
+        f"roles install packages and talk to the engine{'; where sudo wants a password, once' if by_sudo else ''}",
+        ""
+        if facts["uid"] == 0
+        else "Set ansible_become: true in the inventory (sudo wants a password: --ask-become-pass), or run as root.",
     )
 
 

@@ -30,6 +30,9 @@ from pathlib import Path
 from typing import Any
 
 DOCKER_ROOT = "/var/lib/docker"
+USERS = Path("/run/user")
+#: where every distribution of Kubernetes has its kubelet's state, those too that bring no command of that name
+KUBELET = Path("/var/lib/kubelet")
 ENGINE_INFO = "{{.ServerVersion}}|{{.DockerRootDir}}|{{.LiveRestoreEnabled}}|{{.OperatingSystem}}"
 ENGINE_PACKAGES = (
     "containerd",
@@ -103,8 +106,8 @@ def engine() -> dict[str, Any]:
         "kind": "",
         "live_restore": False,
         "packages": installed_packages(*ENGINE_PACKAGES),
-        "rootless": sorted(str(path) for path in Path("/run/user").glob("*/docker.sock")),
-        "kubelet": shutil.which("kubelet") is not None,
+        "rootless": sorted(str(path) for path in USERS.glob("*/docker.sock")),
+        "kubelet": shutil.which("kubelet") is not None or KUBELET.is_dir(),
     }
     command = shutil.which("docker")
     if not command:
@@ -233,6 +236,7 @@ def main() -> None:
     published = published_ports(own)
     facts = {
         "uid": os.getuid(),
+        "sudo_user": os.environ.get("SUDO_USER", ""),
         "os": os_release(),
         "arch": platform.machine(),
         "python": platform.python_version(),
