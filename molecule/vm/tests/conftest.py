@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ HERE = Path(__file__).parents[1]
 PORT = 2299
 SECONDS_TO_BOOT = 600  # the emulator is about twelve times slower than the processor, and shares it
 SECONDS_TO_ANSWER = 1800
+SSH_OPTIONS = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=30")
 
 
 class Machine:
@@ -28,6 +30,24 @@ class Machine:
         self.process = subprocess.Popen([str(HERE / "boot"), str(self.folder), str(PORT), *options])
         self.wait_until_up()
 
+    def deploy(self, **variables: str) -> subprocess.Popen[str]:
+        """`site.yml` begins, over SSH, as the same user as before."""
+        reached = {
+            "ansible_host": "127.0.0.1",
+            "ansible_port": PORT,
+            "ansible_user": "admin",
+            "ansible_become": True,
+            "ansible_ssh_private_key_file": str(self.key),
+            "ansible_ssh_common_args": " ".join(f"-o{option}" for option in SSH_OPTIONS),
+            "sam2_backend_demo_fallback": True,
+            **variables,
+        }
+        groups = {"label_studio_hosts": {"hosts": {"samstudio-vm": {}}}, "sam2_hosts": {"hosts": {"samstudio-vm": {}}}}
+        inventory = self.folder / "inventory.json"
+        inventory.write_text(json.dumps({"all": {"vars": reached, "children": groups}}))
+        words = ["ansible-playbook", "--inventory", str(inventory), "site.yml"]
+        return subprocess.Popen(words, cwd=HERE.parents[1], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
     def cut_the_power(self) -> None:
         assert self.process is not None
         self.process.kill()
@@ -36,16 +56,15 @@ class Machine:
     def reboot(self) -> None:
         before = self.check("cat /proc/sys/kernel/random/boot_id")
         self.run("sudo systemctl reboot")
-        self._wait(f"test $(cat /proc/sys/kernel/random/boot_id) != {before}", SECONDS_TO_BOOT)
+        self.wait_until(f"test $(cat /proc/sys/kernel/random/boot_id) != {before}", SECONDS_TO_BOOT)
         self.wait_until_up()
 
     def wait_until_up(self) -> None:
-        self._wait("true", SECONDS_TO_BOOT)
+        self.wait_until("true", SECONDS_TO_BOOT)
         self.run("systemctl is-system-running --wait", SECONDS_TO_BOOT)
 
     def run(self, command: str, timeout: int = 120) -> subprocess.CompletedProcess[str]:
-        options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=30"]
-        words = ["ssh", "-i", str(self.key), "-p", str(PORT), *(f"-o{option}" for option in options)]
+        words = ["ssh", "-i", str(self.key), "-p", str(PORT), *(f"-o{option}" for option in SSH_OPTIONS)]
         try:
             return subprocess.run(
                 [*words, "admin@127.0.0.1", command], capture_output=True, check=False, text=True, timeout=timeout
@@ -62,9 +81,10 @@ class Machine:
         return self.check(f"sudo docker inspect --format '{{{{.State.Status}}}}' {container}")
 
     def wait_for(self, container: str, shown: str, value: str) -> None:
-        self._wait(f"test \"$(sudo docker inspect --format '{shown}' {container})\" = {value}", SECONDS_TO_ANSWER)
+        self.wait_until(f"test \"$(sudo docker inspect --format '{shown}' {container})\" = {value}")
 
-    def _wait(self, command: str, seconds: int) -> None:
+    def wait_until(self, command: str, seconds: int = SECONDS_TO_ANSWER) -> None:
+        """Until the command ends with 0 in the machine."""
         ends = time.monotonic() + seconds
         while (done := self.run(command)).returncode != 0:
             assert time.monotonic() < ends, f"{command}: {done.stderr}\n{self._console()}"
