@@ -134,6 +134,13 @@ def _begin(deployment: Deployment, folder: Path, found: Manifest) -> Journal:
             _beside(deployment.secrets_dir.resolve(), stamp),
         ),
     )
+    if taken := [name for each in begun.swaps for name in (each.fresh, each.kept) if each.removal(name)]:
+        raise SamstudioError(
+            "Another restore began in this very second.",
+            found=", ".join(taken),
+            expected="nothing of that name",
+            command=f"samstudio restore {folder}",
+        )
     return begun.reach(deployment.config_dir, Phase.PREPARING)
 
 
