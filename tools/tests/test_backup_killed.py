@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import signal
+import socket
 import sqlite3
 import sys
 import time
@@ -17,7 +18,7 @@ from typing import Any
 import docker
 import pytest
 from samstudio import deployment, status
-from samstudio.backup import journal, service, sqlite
+from samstudio.backup import journal, keep, make, manifest, service, sqlite
 from samstudio.backup import restore as restoring
 from samstudio.backup.journal import Phase
 from samstudio.backup.swap import SwapFolders
@@ -30,6 +31,7 @@ pytestmark = pytest.mark.integration
 
 #: what a restore changes the world by: files get and lose their names, and the engine is asked (by a Unix socket)
 STEPS = ("os.rename", "os.remove", "os.rmdir", "shutil.rmtree", "socket.connect")
+HERE = socket.gethostname()
 QUIET: Any = lambda _: None  # noqa: E731
 BAR: Any = lambda title, total: nullcontext(QUIET)  # noqa: E731
 
@@ -160,6 +162,21 @@ def test_a_kill_at_any_step_leaves_the_old_or_the_new(host: deployed.Host, tmp_p
     assert step > 15
     assert phases == set(Phase) - {Phase.UNDOING}
     assert ends == {True, False}
+
+
+def test_a_backup_that_is_killed_leaves_none(host: deployed.Host, tmp_path: Path) -> None:
+    found, target = deployment.load(host.config), tmp_path / "backups"
+
+    def back_up() -> None:
+        make.write(make.plan(found, target), BAR, QUIET)
+
+    step = next(
+        step for step in itertools.count(1) if not (killed(step, back_up) and keep.finished(target, HERE) == [])
+    )
+    assert step > 2
+    (backup,) = keep.finished(target, HERE)
+    assert [path.name for path in target.iterdir()] == [backup.name], "what was cut off is gone"
+    manifest.check(backup, manifest.read(backup), QUIET)
 
 
 def test_what_does_not_come_up_is_taken_back_and_kept(
