@@ -67,9 +67,9 @@ class Host:
 @pytest.fixture
 def host(tmp_path: Path, engine: docker.DockerClient, image: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     config, data, cluster = tmp_path / "etc", tmp_path / "var" / "label-studio", tmp_path / "var" / "postgresql"
-    for folder in (data, cluster):
+    for folder in (data, cluster, tmp_path / "tmp"):
         folder.mkdir(parents=True)
-    cluster.chmod(0o777)
+        folder.chmod(0o777)
     for above in (cluster, *cluster.parents[:3]):
         above.chmod(above.stat().st_mode | 0o055)
     store = SecretStore(config / "secrets")
@@ -77,7 +77,11 @@ def host(tmp_path: Path, engine: docker.DockerClient, image: str, monkeypatch: p
     password = tmp_path / "password"
     password.write_text(store.read("postgres_password"))
     name = f"{userland.PREFIX}-postgresql-{uuid.uuid4().hex[:8]}"
-    volumes = [f"{cluster}:/var/lib/postgresql", f"{password}:/run/secrets/postgres_password:ro"]
+    volumes = [
+        f"{cluster}:/var/lib/postgresql",
+        f"{tmp_path / 'tmp'}:/tmp",
+        f"{password}:/run/secrets/postgres_password:ro",
+    ]
     volumes += [
         f"{SERVE}:/serve:ro",
         "/etc/passwd:/etc/passwd:ro",
@@ -96,7 +100,6 @@ def host(tmp_path: Path, engine: docker.DockerClient, image: str, monkeypatch: p
         init=True,
         user=f"{UID}:{UID}",
         environment=userland.OPTIONS["environment"],
-        tmpfs={"/tmp": "mode=1777"},
         volumes=volumes,
     )
     try:
@@ -119,7 +122,8 @@ def _wait(host: Host, container: Any) -> None:
             host.server.version()
             return
         except SamstudioError:
-            if time.monotonic() > end:
+            container.reload()
+            if time.monotonic() > end or container.status == "exited":
                 raise RuntimeError(container.logs().decode()[-3000:]) from None
             time.sleep(0.5)
 
