@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 import samstudio
-from samstudio import backend_client, balancer
+from samstudio import backend_client, balancer, lock
 from samstudio.backup import journal
 from samstudio.deployment import Deployment
 from samstudio.errors import SamstudioError
@@ -57,9 +57,11 @@ def collect(
 
 
 def unfinished_restore(deployment: Deployment) -> str:
-    """What is to be said of a restore that was cut off; "" without any."""
+    """What is to be said of a restore that runs or was cut off; "" without any."""
     try:
-        return journal.sentence(deployment.config_dir)
+        said = journal.sentence(deployment.config_dir)
+        running = lock.holder(deployment.config_dir) if said else ""
+        return f"under way: {running}" if running else said
     except SamstudioError as error:
         return f"{error.message} {error.found}"
 

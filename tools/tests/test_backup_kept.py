@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
-from samstudio import lock
+from samstudio import deployment, lock, status
 from samstudio.backup import contents, journal, make, manifest, sqlite
 from samstudio.secret_store import SecretStore
 
@@ -120,6 +120,12 @@ def test_a_full_disk_is_refused_before_anything_is_written(host: Path, target: P
     assert not target.exists()
 
 
+def test_a_folder_that_is_not_there_is_no_empty_backup(host: Path, target: Path) -> None:
+    (host.parent / "var").rename(host.parent / "elsewhere")
+    assert "folder is not there" in fails(host, "backup", "--to", str(target))["message"]
+    assert not target.exists()
+
+
 @pytest.mark.parametrize("where", ["media", "media/deeper/backups"])
 def test_a_backup_in_what_it_is_made_of_is_refused(host: Path, where: str) -> None:
     assert "made of" in fails(host, "backup", "--to", str(host.parent / "var" / where))["message"]
@@ -182,6 +188,46 @@ def test_one_at_a_time_and_the_other_is_named(host: Path, target: Path) -> None:
     assert f"samstudio restore, process {os.getpid()}, since" in error["found"]
     assert not target.exists()
     back_up(host, target)
+
+
+def test_who_only_looks_keeps_nobody_away(host: Path, target: Path) -> None:
+    assert lock.holder(host) == ""
+    with lock.held(host, "backup"):
+        assert lock.holder(host).startswith("samstudio backup, process")
+    assert lock.holder(host) == ""
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            lock.holder(host)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        for _ in range(50):
+            with lock.held(host, "backup"):
+                pass
+    finally:
+        stop.set()
+        looking.join()
+
+
+def test_a_restore_that_was_cut_off_is_in_the_way_of_everything_else(host: Path, target: Path) -> None:
+    backup = back_up(host, target)
+    held = manifest.read(backup).contents
+    cut_off = journal.Journal(journal.Phase.PROVING, str(backup), "2026-11-28", held, True, True, ())
+    cut_off.reach(host, journal.Phase.PROVING)
+    before = (host / journal.NAME).read_text()
+    for words in (["backup", "--to", str(target)], ["restore", str(backup), "--check"]):
+        assert "samstudio restore --finish" in fails(host, *words)["command"]
+    told = run(host, "restore", "--finish", "--check")
+    assert told["changed"]
+    assert "not proven yet" in told["said"]
+    assert (host / journal.NAME).read_text() == before
+    found = deployment.load(host)
+    assert "not proven yet" in status.unfinished_restore(found)
+    with lock.held(host, "restore"):
+        assert "under way: samstudio restore" in status.unfinished_restore(found)
 
 
 def test_a_lock_ends_with_its_process(host: Path, target: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 from samstudio import lock
@@ -39,7 +40,11 @@ def test_a_deploy_keeps_away_from_a_restore_that_runs(tmp_path: Path) -> None:
 
 def test_a_deploy_stops_only_where_a_restore_can_neither_be_finished_nor_taken_back(tmp_path: Path) -> None:
     (tmp_path / "play.yml").write_text(PLAY)
-    answers = {0: {"changed": True}, 1: {"changed": True, "notes": ["deploy"]}, 2: {"error": {"message": "No."}}}
+    answers: dict[int, dict[str, Any]] = {
+        0: {"changed": True},
+        1: {"changed": True, "notes": ["deploy"]},
+        2: {"error": {"message": "No."}},
+    }
     for expected, answer in answers.items():
         script = f"import json, sys; print({json.dumps(json.dumps(answer))}); sys.exit({min(expected, 1)})"
         command = [sys.executable, "-c", script]

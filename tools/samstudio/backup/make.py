@@ -57,6 +57,13 @@ def plan(deployment: Deployment, target: Path) -> Plan:
             expected="a folder elsewhere, best of all on another disk",
             command="samstudio backup --to /path/on/another/disk",
         )
+    if not folder.is_dir():
+        raise SamstudioError(
+            "Label Studio's folder is not there.",
+            found=f"no folder {folder}",
+            expected="the folder that deployment.yml names (label_studio.data)",
+            command=f"findmnt --target {folder}; ./samstudio deploy",
+        )
     skipped: list[str] = []
     sources = {f"{DATA}/{name}": path for name, path in _data(folder, skipped)}
     sources |= {f"{SECRETS}/{path.name}": path for path in sorted(_secrets(deployment))}

@@ -119,6 +119,7 @@ def finish(deployment: Deployment, say: Say) -> Restored | None:
 
 
 def _begin(deployment: Deployment, folder: Path, found: Manifest) -> Journal:
+    journal.refuse_unfinished(deployment.config_dir)
     now = datetime.now(timezone.utc)
     stamp = now.strftime(keep.TIME)
     begun = Journal(
