@@ -112,7 +112,8 @@ def test_what_was_annotated_meanwhile_is_whole_on_another_host(
         with sign_in(new.url, "admin@samstudio.local", new.secrets.read(ADMIN_PASSWORD)):
             pass
         assert len(restored["removals"]) == 2, "old data and old secrets are kept"
-        assert {path.name for path in new.data.parent.iterdir()} >= {"label-studio"}
+        (before,) = new.data.parent.glob("label-studio.before-*")
+        assert sqlite.counts(before / sqlite.NAME)["annotations"] == 0
 
 
 def same_rows(one: Path, other: Path) -> bool:
