@@ -9,6 +9,7 @@ import typer
 
 from samstudio import __version__, deployment
 from samstudio.commands import bundle, fleet, playbooks, samples, secrets, ssrf, token, tunnel
+from samstudio.commands.backup import backup, restore
 from samstudio.commands.click import click
 from samstudio.commands.doctor import doctor
 from samstudio.commands.prewarm import prewarm
@@ -46,6 +47,8 @@ deploying(playbooks.deploy)
 verb(app, status, section=EVERYDAY)
 verb(app, doctor, section=EVERYDAY)
 deploying(playbooks.verify)
+verb(app, backup, section=EVERYDAY)
+verb(app, restore, section=EVERYDAY)
 deploying(playbooks.destroy)
 verb(app, register, section=CONNECTING)
 verb(app, click, section=CONNECTING)

@@ -33,6 +33,18 @@ class LabelStudioSettings:
     #: what people type; "" where that is `url`
     public_url: str = ""
     admin_email: str = "admin@samstudio.local"
+    #: its folder on this host: uploads, exports and, with SQLite, the database
+    data: Path = Path("/var/lib/samstudio/label-studio")
+
+
+@dataclass(frozen=True, config=_READ)
+class DatabaseSettings:
+    #: "sqlite" or "postgresql"
+    kind: str = "sqlite"
+    #: PostgreSQL's
+    container: str = "label-studio-database"
+    #: the host of the inventory that runs it, "" for Label Studio's own
+    host: str = ""
 
 
 @dataclass(frozen=True, config=_READ)
@@ -83,6 +95,7 @@ class Deployment:
 
     config_dir: Path
     label_studio: LabelStudioSettings = field(default_factory=LabelStudioSettings)
+    database: DatabaseSettings = field(default_factory=DatabaseSettings)
     backend: BackendSettings = field(default_factory=BackendSettings)
     balancer: BalancerSettings = field(default_factory=BalancerSettings)
     project: ProjectSettings = field(default_factory=ProjectSettings)

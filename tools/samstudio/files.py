@@ -33,6 +33,15 @@ def write(path: Path, content: str | bytes, *, mode: int, owner: tuple[int, int]
         raise
 
 
+def settle(folder: Path) -> None:
+    """Return once what was renamed, made or removed in a folder stays so, even if the power fails."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def refusal(file: Path) -> str:
     """Why a file cannot be written, in a few words; "" where it can.
 

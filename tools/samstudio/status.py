@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 import samstudio
-from samstudio import backend_client, balancer
+from samstudio import backend_client, balancer, lock
+from samstudio.backup import journal
 from samstudio.deployment import Deployment
 from samstudio.errors import SamstudioError
 from samstudio.labelstudio import LabelStudio, api_errors, label_studio_client, ml_backends, projects
@@ -27,7 +28,7 @@ def collect(
 
     Returns:
         `changed` (False), `healthy`, `samstudio`, `label_studio`, `backend`, `backends` (those of a
-        fleet), `projects`, `sign_in`; a part that could not be read
+        fleet), `projects`, `sign_in`, `unfinished_restore` (a sentence, or ""); a part that could not be read
         holds `error` instead, in the shape of a command's error. Without a connected project nothing is healthy.
     """
     say(f"asking Label Studio at {deployment.label_studio.url} for its version")
@@ -36,9 +37,11 @@ def collect(
     say(f"asking the backend at {deployment.backend.url} how it is")
     served = _part(lambda: _backend(deployment, backend_password))
     behind = _part(lambda: {"servers": [asdict(server) for server in balancer.of(deployment)]})
+    unfinished = unfinished_restore(deployment)
     return {
         "changed": False,
-        "healthy": not any("error" in part for part in (label_studio, connected, served, behind))
+        "healthy": not unfinished
+        and not any("error" in part for part in (label_studio, connected, served, behind))
         and served["state"] == "ready"
         and all(server["state"].startswith("UP") for server in behind["servers"])
         and bool(connected["connected"])
@@ -49,7 +52,18 @@ def collect(
         "backends": behind,
         "projects": connected,
         "sign_in": _sign_in(deployment),
+        "unfinished_restore": unfinished,
     }
+
+
+def unfinished_restore(deployment: Deployment) -> str:
+    """What is to be said of a restore that runs or was cut off; "" without any."""
+    try:
+        said = journal.sentence(deployment.config_dir)
+        running = lock.holder(deployment.config_dir) if said else ""
+        return f"under way: {running}" if running else said
+    except SamstudioError as error:
+        return f"{error.message} {error.found}"
 
 
 def _sign_in(deployment: Deployment) -> dict[str, str]:

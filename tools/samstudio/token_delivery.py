@@ -1,6 +1,6 @@
-"""Bring a new API token to the backend: it reads a copy of its own, and only when it starts.
+"""Bring a new API token, or password, to the backend: it reads copies of its own, and only when it starts.
 
-The role sam2_backend makes that copy on each backend's host; here it is renewed on this one, where that is all.
+The role sam2_backend makes those copies on each backend's host; here they are renewed on this one, where that is all.
 """
 
 from __future__ import annotations
@@ -11,17 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import docker
-from docker.errors import DockerException, NotFound
-
-from samstudio import backend_client, files
+from samstudio import backend_client, containers, files
 from samstudio.deployment import Deployment
 from samstudio.errors import SamstudioError
 from samstudio.secret_store import API_TOKEN, BACKEND_PASSWORD, SecretStore
 
 #: the folder that role sam2_backend mounts into the container
 FOLDER = "sam2-backend-secrets"
-DOCKER_SECONDS = 60
+CALLED = {API_TOKEN: "the token", BACKEND_PASSWORD: "the password"}
 READY_SECONDS = 300
 POLL_SECONDS = 1.0
 
@@ -49,7 +46,7 @@ def require_possible(deployment: Deployment) -> None:
 
 
 def deliver(deployment: Deployment, *, check: bool = False, say: Callable[[str], None] = lambda _: None) -> list[str]:
-    """Give the backend of this host the stored token, and restart it if that is another one than it had.
+    """Give the backend of this host the stored secrets, and restart it if they are others than it had.
 
     Returns:
         what was (or, with `check`, would be) done, in words.
@@ -57,45 +54,42 @@ def deliver(deployment: Deployment, *, check: bool = False, say: Callable[[str],
     Raises:
         SamstudioError: the engine refused, or the backend is not ready after the restart.
     """
-    copy = copy_of(deployment)
-    if deployment.balancer.socket or not copy.exists():
+    if deployment.balancer.socket:
         return []
-    token = SecretStore(deployment.secrets_dir).read(API_TOKEN)
-    if copy.read_text().strip() == token:
+    store = SecretStore(deployment.secrets_dir)
+    folder = deployment.config_dir / FOLDER
+    stale = [name for name in CALLED if (folder / name).exists() and not _same(folder / name, store.read(name))]
+    if not stale:
         return []
     name = deployment.backend.container
     if not check:
-        had = copy.stat()
-        files.write(copy, token + "\n", mode=stat.S_IMODE(had.st_mode), owner=(had.st_uid, had.st_gid))
+        for each in stale:
+            renew(folder / each, store.read(each))
         _restart(deployment, say)
-    return [f"gave the backend the token and restarted {name}"]
+    return [f"gave the backend {' and '.join(CALLED[each] for each in stale)} and restarted {name}"]
+
+
+def _same(copy: Path, value: str) -> bool:
+    return copy.read_text().strip() == value
+
+
+def renew(copy: Path, value: str) -> None:
+    """Put a secret into a container's own copy of it, for the same user as before."""
+    had = copy.stat()
+    files.write(copy, value + "\n", mode=stat.S_IMODE(had.st_mode), owner=(had.st_uid, had.st_gid))
 
 
 def _container(deployment: Deployment) -> Any:
-    name = deployment.backend.container
-    try:
-        return docker.from_env(timeout=DOCKER_SECONDS).containers.get(name)
-    except NotFound as error:
-        raise SamstudioError(
-            f"There is no container {name} to give the token to.",
-            link="containers",
-            found="no such container",
-            expected="the backend that was deployed here",
-            command="./samstudio deploy --tags sam2_backend",
-        ) from error
-    except DockerException as error:
-        raise _engine_refused(error) from error
+    return containers.named(deployment.backend.container, tags="sam2_backend")
 
 
 def _restart(deployment: Deployment, say: Callable[[str], None]) -> None:
     container = _container(deployment)
     if container.status != "running":
         return
-    say(f"restarting {deployment.backend.container}, which reads its token when it starts")
-    try:
+    say(f"restarting {deployment.backend.container}, which reads its secrets when it starts")
+    with containers.engine_errors():
         container.restart(timeout=30)
-    except DockerException as error:
-        raise _engine_refused(error) from error
     password = SecretStore(deployment.secrets_dir).read(BACKEND_PASSWORD)
     settings = deployment.backend
     end = time.monotonic() + READY_SECONDS
@@ -116,13 +110,3 @@ def _restart(deployment: Deployment, say: Callable[[str], None]) -> None:
                     command=f"docker logs {settings.container}",
                 )
             time.sleep(POLL_SECONDS)
-
-
-def _engine_refused(error: Exception) -> SamstudioError:
-    return SamstudioError(
-        "The container engine refused.",
-        link="engine",
-        found=str(error),
-        expected="to run as root, with Docker running",
-        command="sudo docker version",
-    )

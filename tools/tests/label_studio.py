@@ -82,14 +82,14 @@ def running(
         contained: in a network of its own, as in a container that publishes its port: localhost is itself.
     """
     environment = environment or venv()
-    version, site = _installed(environment)
+    version, site = installed(environment)
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(_template(environment, version, cache), folder / "data")
+    shutil.copytree(template(environment, version, cache), folder / "data")
     (folder / "documents" / "images").mkdir(parents=True)
     port = port or servers.free_port(host)
     url = f"http://{host}:{port}"
     variables = {
-        **_variables(folder / "data"),
+        **environment_of(folder / "data"),
         "LABEL_STUDIO_HOST": url if public_url is None else public_url,
         "LOCAL_FILES_SERVING_ENABLED": "true",
         "LOCAL_FILES_DOCUMENT_ROOT": str(folder / "documents"),
@@ -128,7 +128,7 @@ def running(
         servers.stop(process, seconds=20)
 
 
-def _installed(environment: Path) -> tuple[str, str]:
+def installed(environment: Path) -> tuple[str, str]:
     asked = (
         "import importlib.metadata as m, importlib.util as u, json, pathlib;"
         "p = pathlib.Path(u.find_spec('label_studio').submodule_search_locations[0]).parent;"
@@ -139,7 +139,7 @@ def _installed(environment: Path) -> tuple[str, str]:
     return version, site
 
 
-def _variables(data: Path) -> dict[str, str]:
+def environment_of(data: Path) -> dict[str, str]:
     return {
         **{name: os.environ[name] for name in KEPT if name in os.environ},
         "HOME": str(data.parent),
@@ -152,7 +152,7 @@ def _variables(data: Path) -> dict[str, str]:
     }
 
 
-def _template(environment: Path, version: str, cache: Path) -> Path:
+def template(environment: Path, version: str, cache: Path) -> Path:
     """A migrated database with the admin in it, made once a version."""
     ready = cache / f"label-studio-{version}"
     if ready.exists():
@@ -162,7 +162,7 @@ def _template(environment: Path, version: str, cache: Path) -> Path:
     credentials = {"LABEL_STUDIO_USERNAME": EMAIL, "LABEL_STUDIO_PASSWORD": PASSWORD}
     made = subprocess.run(
         [environment / "bin" / "label-studio", "init", "-q"],
-        env={**_variables(making), **credentials},
+        env={**environment_of(making), **credentials},
         capture_output=True,
         text=True,
         timeout=900,

@@ -53,6 +53,8 @@ VERBS_OF_ROOT = (
     ["secrets", "list"],
     ["tunnel", "open"],
     ["doctor"],
+    ["backup"],
+    ["restore", "--finish"],
 )
 
 

@@ -66,6 +66,8 @@ def _show(result: dict[str, Any]) -> None:
         _show_backend(result["backend"])
     _show_fleet(result["backends"])
     _show_projects(result["projects"])
+    if result["unfinished_restore"]:
+        _line("restore", f"[red]{escape(result['unfinished_restore'])}[/]; {typed('samstudio restore --finish')}")
     sign_in = result["sign_in"]
     _line("open", f"[bold]{escape(sign_in['url'])}[/]")
     _line("sign in", f"as {escape(sign_in['email'])}; samstudio secrets show label_studio_admin_password")

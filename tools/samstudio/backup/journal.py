@@ -1,0 +1,111 @@
+"""How far a restore came, written down before each step: whoever comes next finishes it, or takes it back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from enum import Enum
+from pathlib import Path
+
+from samstudio import files
+from samstudio.backup import swap
+from samstudio.backup.contents import Contents
+from samstudio.backup.swap import Swap
+from samstudio.errors import SamstudioError
+
+#: beside deployment.yml; it is there while a restore is under way, and no longer
+NAME = "restore.json"
+
+
+class Phase(str, Enum):
+    """What may have begun. Up to SWITCHING the old state is the way out; in PROVING the new one, if it proves good."""
+
+    PREPARING = "preparing"
+    SWITCHING = "switching"
+    PROVING = "proving"
+    UNDOING = "undoing"
+    FINISHING = "finishing"
+
+
+SENTENCES = {
+    Phase.PREPARING: "it was copying beside the live data, which is untouched",
+    Phase.SWITCHING: "it was exchanging old and new data while Label Studio was stopped",
+    Phase.PROVING: "the restored data is live, and was not proven yet",
+    Phase.UNDOING: "it was going back to the old data",
+    Phase.FINISHING: "the restored data is live and proven; secrets were being handed on",
+}
+
+
+@dataclass(frozen=True)
+class Journal:
+    phase: Phase
+    #: the backup's folder
+    backup: str
+    #: UTC
+    began: str
+    #: what the backup says that it holds
+    contents: Contents
+    #: whether Label Studio ran before
+    ran: bool
+    #: whether Label Studio was started on the restored data: somebody may have worked in it
+    served: bool
+    swaps: tuple[Swap, ...]
+
+    def reach(self, config_dir: Path, phase: Phase) -> Journal:
+        """Write down that a phase begins; it is on the disk before this returns."""
+        reached = replace(self, phase=phase, served=self.served or phase is Phase.PROVING)
+        swaps = [each.described() for each in self.swaps]
+        told = {**reached.__dict__, "phase": phase.value, "contents": asdict(self.contents), "swaps": swaps}
+        files.write(config_dir / NAME, json.dumps(told, indent=1) + "\n", mode=0o600)
+        files.settle(config_dir)
+        return reached
+
+
+def read(config_dir: Path) -> Journal | None:
+    """The restore that is under way, or was cut off; None without any.
+
+    Raises:
+        SamstudioError: there is one, and it cannot be understood.
+    """
+    path = config_dir / NAME
+    try:
+        told = json.loads(path.read_text())
+        swaps = tuple(swap.read(each) for each in told.pop("swaps"))
+        contents = Contents(**told["contents"])
+        return Journal(**{**told, "phase": Phase(told["phase"]), "contents": contents, "swaps": swaps})
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise SamstudioError(
+            "A restore was cut off, and what it wrote down cannot be understood.",
+            found=f"{path}: {error}",
+            expected="the journal of this samstudio's restore",
+            command="use the samstudio that began it; it names the folders: " + f"cat {path}",
+        ) from error
+
+
+def end(config_dir: Path) -> None:
+    (config_dir / NAME).unlink(missing_ok=True)
+    files.settle(config_dir)
+
+
+def sentence(config_dir: Path) -> str:
+    """What is to be said of a restore that was cut off; "" without any."""
+    found = read(config_dir)
+    if found is None:
+        return ""
+    return f"the restore of {found.backup}, begun {found.began}, did not end: {SENTENCES[found.phase]}"
+
+
+def refuse_unfinished(config_dir: Path) -> None:
+    """
+    Raises:
+        SamstudioError: a restore was cut off.
+    """
+    if said := sentence(config_dir):
+        raise SamstudioError(
+            "A restore was cut off; nothing else is done before it is finished or taken back.",
+            found=said,
+            expected="no restore under way",
+            command="samstudio restore --finish",
+        )

@@ -1,0 +1,68 @@
+"""Which backups in a folder are this host's, and which of them are older than wanted. Nothing else is ever removed."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from datetime import datetime
+from pathlib import Path
+
+from samstudio.backup import manifest
+from samstudio.backup.manifest import Manifest
+from samstudio.errors import SamstudioError
+
+PREFIX = "samstudio-"
+TIME = "%Y%m%dT%H%M%SZ"
+
+
+def name(host: str, moment: datetime) -> str:
+    return f"{PREFIX}{host}-{moment.strftime(TIME)}"
+
+
+def unfinished(name: str) -> str:
+    return f".{name}.unfinished"
+
+
+def finished(target: Path, host: str) -> list[Path]:
+    """This host's whole backups, the oldest first: by name and by what they say of themselves."""
+    named = re.compile(re.escape(f"{PREFIX}{host}-") + r"\d{8}T\d{6}Z")
+    there = sorted(path for path in target.iterdir() if named.fullmatch(path.name)) if target.is_dir() else []
+    return [path for path in there if (said := _said(path)) and said.host == host]
+
+
+def latest(target: Path, host: str) -> tuple[Path, Manifest] | None:
+    for folder in reversed(finished(target, host)):
+        if said := _said(folder):
+            return folder, said
+    return None
+
+
+def remove_older(target: Path, host: str, count: int) -> list[Path]:
+    """Keep the newest `count` of this host's backups.
+
+    Returns:
+        what was removed.
+    """
+    removed = finished(target, host)[:-count]
+    for folder in removed:
+        # Without its name first: what is half removed is no backup any more.
+        gone = folder.rename(target / unfinished(folder.name))
+        shutil.rmtree(gone)
+    return removed
+
+
+def remove_unfinished(target: Path, host: str) -> None:
+    """What a backup of this host left that was cut off."""
+    named = re.compile(re.escape(f".{PREFIX}{host}-") + r"\d{8}T\d{6}Z\.unfinished")
+    for path in target.iterdir():
+        if named.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+
+
+def _said(folder: Path) -> Manifest | None:
+    if folder.is_symlink():
+        return None
+    try:
+        return manifest.read(folder)
+    except SamstudioError:
+        return None

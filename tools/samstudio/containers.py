@@ -1,0 +1,58 @@
+"""The containers of a deployment, by the engine's API; an engine that refuses is a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import docker
+from docker.errors import DockerException, NotFound
+
+from samstudio.errors import SamstudioError
+
+SECONDS = 120
+
+
+@contextmanager
+def engine_errors() -> Iterator[None]:
+    """
+    Raises:
+        SamstudioError: the engine refused, or is not there.
+    """
+    try:
+        yield
+    except DockerException as error:
+        raise SamstudioError(
+            "The container engine refused.",
+            link="engine",
+            found=str(error),
+            expected="to run as root, with Docker running",
+            command="sudo docker version",
+        ) from error
+
+
+def engine() -> Any:
+    return docker.from_env(timeout=SECONDS)
+
+
+def named(name: str, *, tags: str) -> Any:
+    """A container, running or not.
+
+    Args:
+        tags: of the deploy that brings it.
+
+    Raises:
+        SamstudioError: there is none of that name, or the engine refused.
+    """
+    with engine_errors():
+        try:
+            return engine().containers.get(name)
+        except NotFound as error:
+            raise SamstudioError(
+                f"There is no container {name}.",
+                link="containers",
+                found="no such container",
+                expected="what was deployed here",
+                command=f"./samstudio deploy --tags {tags}",
+            ) from error
