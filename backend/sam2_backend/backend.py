@@ -13,6 +13,7 @@ from sam2_backend.engine.converted import interrupt
 from sam2_backend.images.credentials import Credentials
 from sam2_backend.images.fetch import Fetcher
 from sam2_backend.images.sources import origin_of
+from sam2_backend.label_studio.masks import MaskMaker
 from sam2_backend.label_studio.predictions import Predictions
 from sam2_backend.label_studio.projects import Projects
 from sam2_backend.logs import fields
@@ -41,6 +42,7 @@ class Serving:
     embeddings: Embeddings
     prewarmer: Prewarmer
     predictor: Predictor
+    masks: MaskMaker
     predictions: Predictions
     gate: ClickGate
 
@@ -173,6 +175,7 @@ class Backend:
         prewarmer = Prewarmer(embeddings, self.settings.limits, self.metrics, self.problems, gate)
         prewarmer.start()
         predictor = Predictor(device)
+        masks = MaskMaker(self.settings, self.projects, embeddings, predictor, gate, self.metrics)
         predictions = Predictions(
             self.settings,
             model.engine.info.model,
@@ -180,6 +183,7 @@ class Backend:
             embeddings,
             predictor,
             prewarmer,
+            masks,
             gate,
             self.metrics,
             self.problems,
@@ -187,4 +191,4 @@ class Backend:
         info = model.engine.info
         self.metrics.model.labels(info.model, info.name, info.device, info.precision).set(1)
         self.metrics.slower.set(1 if model.refused else 0)
-        return Serving(model, device, embeddings, prewarmer, predictor, predictions, gate)
+        return Serving(model, device, embeddings, prewarmer, predictor, masks, predictions, gate)
