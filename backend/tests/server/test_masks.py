@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 from image_host import ImageHost, picture
-from PIL import Image, ImageDraw
 from running import SPLIT_CONFIG, Running, brush_mask, iou, labelled_box, labelled_point, labels_config, predict_body
 
 StartServer = Callable[..., Running]
@@ -255,44 +253,3 @@ def test_what_cannot_be_done_in_time_is_left_and_said(start_server: StartServer,
     reports = masks(server, *tasks, seconds=0.01)
     assert {report["state"] for report in reports} <= {"made", "left"}
     assert "left" in {report["state"] for report in reports}
-
-
-@pytest.mark.slow
-def test_drawn_shapes_with_known_boxes(demo_server: Running, image_host: ImageHost) -> None:
-    """Ellipses, rectangles and polygons, each with a label of its own, and boxes exactly around them."""
-    rng = np.random.default_rng(16)
-    labels = ("defect", "scratch")
-    ious: list[float] = []
-    tasks, truths = [], []
-    for number in range(8):
-        scene = Image.new("RGB", (1024, 768), tuple(int(level) for level in rng.integers(170, 240, 3)))
-        boxes, shapes = [], []
-        for cell in range(6):
-            x, y = (cell % 3 + 0.5) * 1024 / 3, (cell // 3 + 0.5) * 768 / 2
-            across, down = rng.uniform(70, 140), rng.uniform(70, 140)
-            area = (x - across, y - down, x + across, y + down)
-            shape = Image.new("1", scene.size)
-            for canvas, ink in ((shape, 1), (scene, tuple(int(level) for level in rng.integers(10, 110, 3)))):
-                draw = ImageDraw.Draw(canvas)
-                (draw.ellipse if cell % 2 else draw.rectangle)(area, fill=ink)
-            boxes.append(
-                labelled_box(
-                    *(100 * area[0] / 1024, 100 * area[1] / 768, 200 * across / 1024, 200 * down / 768),
-                    name=f"b{cell}",
-                    label=labels[cell % 2],
-                    original_width=1024,
-                    original_height=768,
-                )
-            )
-            shapes.append(np.asarray(shape))
-        file = io.BytesIO()
-        scene.save(file, "PNG")
-        image_host.files[f"/shapes{number}.png"] = file.getvalue()
-        tasks.append(task(number, f"{image_host.url}/shapes{number}.png", *boxes))
-        truths.append(shapes)
-    before = encodes(demo_server)
-    for report, shapes in zip(masks(demo_server, *tasks), truths, strict=True):
-        assert [item["value"]["brushlabels"] for item in report["result"]] == [[labels[n % 2]] for n in range(6)]
-        ious += [iou(brush_mask(item), shape) for item, shape in zip(report["result"], shapes, strict=True)]
-    assert encodes(demo_server) - before == len(tasks)
-    assert np.mean(ious) >= 0.93, sorted(ious)[:5]
