@@ -6,15 +6,18 @@ done: killing this anywhere and starting it again leaves exactly one prediction 
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 from xml.sax.saxutils import quoteattr
 
+from samstudio import files
 from samstudio.backend_client import Backend, BackendError
 from samstudio.errors import NothingToLookAt, SamstudioError
 from samstudio.labelstudio import LabelStudio, LabelStudioError, predictions, projects
@@ -114,6 +117,24 @@ class Job:
     label_config: str
     version: str
     fleet: Sequence[Backend] = ()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep a second process from making the same.
+
+        Raises:
+            SamstudioError: another one does already.
+        """
+        name = hashlib.sha256(f"{self.studio.url} {self.project} {self.version}".encode()).hexdigest()[:16]
+        with files.alone(f"masks-{name}") as only_one:
+            if not only_one:
+                raise SamstudioError(
+                    f"Another samstudio masks makes the same for project {self.project} already.",
+                    found="a process that is at work",
+                    expected="one at a time",
+                    command="ps -ef | grep 'samstudio masks'   # shows it; wait for it, or end it and start again",
+                )
+            yield
 
     def survey(self, limit: int = 0) -> Survey:
         """Look at the tasks that lack their prediction, and no further than at `limit` of those that have boxes.

@@ -80,8 +80,9 @@ def masks(
     wanted = making.Wanted(source, to.value if to else "", tuple(label or ()))
     with connected(found, backend_url, token_file, password_file) as servers:
         job = making.job(servers.studio, servers.backend, project, wanted, servers.fleet)
-        survey = job.survey(limit)
-        result = making.described(job, survey, dry_run=True) if dry_run else _run(job, survey)
+        with job.alone():
+            survey = job.survey(limit)
+            result = making.described(job, survey, dry_run=True) if dry_run else _run(job, survey)
     emit(result, as_json=as_json, human=lambda: _show(result))
     if result["failed"]:
         raise typer.Exit(1)
