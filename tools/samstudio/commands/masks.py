@@ -69,7 +69,7 @@ def masks(
     Clicks go first meanwhile. The exit code is 1 when a task could not be done, and 3 when there is no box.
 
     \b
-    Examples:
+    Example:
       samstudio masks 3 --dry-run
       samstudio masks 3
       samstudio masks 3 --from predictions --to polygon --label car --limit 100
