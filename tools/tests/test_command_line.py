@@ -125,7 +125,8 @@ def deployed(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "words", [["register"], ["click"], ["status"], ["token", "show"], ["token", "ensure"], ["prewarm", "1"], ["masks", "1"]]
+    "words",
+    [["register"], ["click"], ["status"], ["token", "show"], ["token", "ensure"], ["prewarm", "1"], ["masks", "1"]],
 )
 def test_a_port_that_is_something_else_is_named(words: list[str], deployed: Path, another_server: str) -> None:
     (deployed / "deployment.yml").write_text(f"label_studio: {{url: '{another_server}'}}\n")

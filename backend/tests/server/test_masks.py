@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -253,3 +255,22 @@ def test_what_cannot_be_done_in_time_is_left_and_said(start_server: StartServer,
     reports = masks(server, *tasks, seconds=0.01)
     assert {report["state"] for report in reports} <= {"made", "left"}
     assert "left" in {report["state"] for report in reports}
+
+
+def test_a_click_does_not_wait_for_the_boxes_of_others(start_server: StartServer, image_host: ImageHost) -> None:
+    """Twenty images of a job are on their way, each a fifth of a second; a new image is clicked meanwhile."""
+    server = start_server("0.2")
+    image_host.files["/clicked.png"] = picture((77, 7, 7))
+    tasks = []
+    for number in range(20):
+        image_host.files[f"/job{number}.png"] = picture((number, 7, 7))
+        tasks.append(task(number, f"{image_host.url}/job{number}.png", labelled_box(40, 40, 20, 20)))
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(masks, server, *tasks)
+        while not encodes(server):
+            time.sleep(0.01)
+        assert server.click(f"{image_host.url}/clicked.png", labelled_point(50, 50), config=PLAIN).status_code == 200
+        unfinished = encodes(server)
+        assert not job.done()
+        assert unfinished < 15
+        assert {report["state"] for report in job.result()} == {"made"}
