@@ -13,6 +13,7 @@ from sam2_backend.engine.converted import interrupt
 from sam2_backend.images.credentials import Credentials
 from sam2_backend.images.fetch import Fetcher
 from sam2_backend.images.sources import origin_of
+from sam2_backend.label_studio.masks import MaskMaker
 from sam2_backend.label_studio.predictions import Predictions
 from sam2_backend.label_studio.projects import Projects
 from sam2_backend.logs import fields
@@ -38,6 +39,7 @@ class Serving(Inference):
     """What exists once a model can predict."""
 
     model: LoadedModel
+    masks: MaskMaker
     predictions: Predictions
 
 
@@ -170,7 +172,10 @@ class Backend:
         prewarmer.start()
         info = model.engine.info
         inference = Inference(device, embeddings, Predictor(device), prewarmer, gate)
-        predictions = Predictions(self.settings, info.model, self.projects, inference, self.metrics, self.problems)
+        masks = MaskMaker(self.settings, self.projects, inference, self.metrics)
+        predictions = Predictions(
+            self.settings, info.model, self.projects, inference, masks, self.metrics, self.problems
+        )
         self.metrics.model.labels(info.model, info.name, info.device, info.precision).set(1)
         self.metrics.slower.set(1 if model.refused else 0)
-        return Serving(device, embeddings, inference.predictor, prewarmer, gate, model, predictions)
+        return Serving(device, embeddings, inference.predictor, prewarmer, gate, model, masks, predictions)

@@ -33,6 +33,12 @@ class Metrics:
         self.cache_entries = Gauge("sam2_cache_entries", "Image embeddings.", ["tier"], registry=registry)
         self.queue = Gauge("sam2_queue_depth", "Work waiting or running.", ["class"], registry=registry)
         self.prewarmed = Counter("sam2_prewarmed", "Prewarmed images by outcome.", ["outcome"], registry=registry)
+        self.masks = Counter(
+            "sam2_masks_of_boxes",
+            "Boxes and key points of tasks by what became of them.",
+            ["outcome"],
+            registry=registry,
+        )
         self.device_memory = Gauge("sam2_device_memory_bytes", "Memory in use on the device.", registry=registry)
         self.model = Gauge(
             "sam2_model_info", "Always 1.", ["model", "engine", "device", "precision"], registry=registry

@@ -14,7 +14,15 @@ from samstudio.labelstudio.client import detail, http_client
 
 
 class BackendError(SamstudioError):
-    """The backend refused or could not be reached."""
+    """The backend refused or could not be reached.
+
+    Args:
+        status: the HTTP status, None when no answer came.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, **fields: str) -> None:
+        super().__init__(message, **fields)
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,17 @@ class Backend:
         with _errors(self.url, "click"):
             return dict(self.http.post("/predict", json=body).raise_for_status().json()["results"][0])
 
+    def masks(self, asked: dict[str, Any], seconds: float) -> list[dict[str, Any]]:
+        """Masks for the boxes of some tasks: a report for each, as the backend's `TaskMasks` describes it.
+
+        Args:
+            seconds: after which the backend answers with what it has.
+        """
+        timeout = httpx.Timeout(seconds + 30.0, connect=5.0)
+        with _errors(self.url, "have masks made of boxes"):
+            answer = self.http.post("/masks", json=asked, timeout=timeout).raise_for_status()
+            return list(answer.json()["results"])
+
     def prewarm(self, project: int, label_config: str, tasks: Sequence[dict[str, Any]]) -> dict[str, int]:
         """Ask for the images of some tasks (`{"id", "data"}`) to be embedded: `{"accepted", "already"}`."""
         body = {"project": project, "label_config": label_config, "tasks": list(tasks)}
@@ -70,6 +89,7 @@ def _errors(url: str, action: str) -> Iterator[None]:
         unauthorised = status == httpx.codes.UNAUTHORIZED
         raise BackendError(
             f"Could not {action}: the backend refused.",
+            status=status,
             link="backend-auth" if unauthorised else "backend",
             found=f"{status} {detail(error.response)} ({error.request.url})",
             expected="the basic auth it was started with" if unauthorised else "an answer",

@@ -12,6 +12,7 @@ from samstudio.commands import bundle, fleet, playbooks, samples, secrets, ssrf,
 from samstudio.commands.backup import backup, restore
 from samstudio.commands.click import click
 from samstudio.commands.doctor import doctor
+from samstudio.commands.masks import masks
 from samstudio.commands.prewarm import prewarm
 from samstudio.commands.register import register
 from samstudio.commands.status import status
@@ -53,6 +54,7 @@ deploying(playbooks.destroy)
 verb(app, register, section=CONNECTING)
 verb(app, click, section=CONNECTING)
 verb(app, prewarm, section=CONNECTING)
+verb(app, masks, section=CONNECTING)
 for each_app, section in (
     (tunnel.app, CONNECTING),
     (ssrf.app, CONNECTING),

@@ -12,6 +12,7 @@ from typing import Any
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from samstudio.errors import SamstudioError
 
@@ -34,6 +35,19 @@ def say(text: str) -> None:
     """What is being done, for a person who waits; `--quiet` silences it."""
     if not err.quiet:
         err.print(f"[dim]{escape(text)}[/]")
+
+
+def bar() -> Progress:
+    """On a terminal: how far something is, its rate (the field `rate`), and the time that is left."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=err, disable=not sys.stderr.isatty())
 
 
 def emit(result: Mapping[str, Any], *, as_json: bool, human: Callable[[], None]) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tools.tests import servers
 
@@ -21,22 +22,31 @@ def python() -> Path:
 
 
 @contextlib.contextmanager
-def running(
+def running(folder: Path, *, host: str = "127.0.0.1", port: int | None = None, **reaches: Any) -> Iterator[str]:
+    """Start a backend as `start` does, give its URL, stop it afterwards."""
+    port = port or servers.free_port(host)
+    process = start(folder, host, port, **reaches)
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        servers.stop(process, seconds=30)
+
+
+def start(
     folder: Path,
+    host: str,
+    port: int,
     *,
     documents: Path | None = None,
     studio_url: str = "",
     token_file: Path | None = None,
-    host: str = "127.0.0.1",
-    port: int | None = None,
-) -> Iterator[str]:
-    """Start a backend, give its URL, stop it afterwards.
+) -> subprocess.Popen[bytes]:
+    """A backend that is ready. Started again in the same folder, it knows what it knew.
 
     Args:
         documents: a folder that Label Studio serves and the backend sees as well.
         studio_url: Label Studio's address, and `token_file` a token for it, as a person would give them to the backend.
     """
-    port = port or servers.free_port(host)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "password").touch(mode=0o600)
     (folder / "password").write_text(PASSWORD)
@@ -57,11 +67,11 @@ def running(
         "HOST": host,
         "PORT": str(port),
     }
-    url = f"http://{host}:{port}"
-    with (folder / "backend.log").open("wb") as log:
+    with (folder / "backend.log").open("ab") as log:
         process = subprocess.Popen([python(), "-m", "sam2_backend"], env=environment, stdout=log, stderr=log)
     try:
-        servers.wait(f"{url}/health", process, folder / "backend.log", START_SECONDS)
-        yield url
-    finally:
+        servers.wait(f"http://{host}:{port}/health", process, folder / "backend.log", START_SECONDS)
+    except BaseException:
         servers.stop(process, seconds=30)
+        raise
+    return process

@@ -47,6 +47,7 @@ VERBS_OF_ROOT = (
     ["register"],
     ["click"],
     ["prewarm", "1"],
+    ["masks", "1"],
     ["token", "ensure"],
     ["token", "rotate"],
     ["secrets", "ensure"],
@@ -126,7 +127,8 @@ def deployed(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "words", [["register"], ["click"], ["status"], ["token", "show"], ["token", "ensure"], ["prewarm", "1"]]
+    "words",
+    [["register"], ["click"], ["status"], ["token", "show"], ["token", "ensure"], ["prewarm", "1"], ["masks", "1"]],
 )
 def test_a_port_that_is_something_else_is_named(words: list[str], deployed: Path, another_server: str) -> None:
     (deployed / "deployment.yml").write_text(f"label_studio: {{url: '{another_server}'}}\n")

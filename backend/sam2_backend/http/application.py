@@ -22,11 +22,13 @@ from sam2_backend.http.reason_phrase import StatusWithReason
 from sam2_backend.http.responses import JsonResponse, problem_response
 from sam2_backend.images.sources import Source
 from sam2_backend.label_studio import labeling_config
+from sam2_backend.label_studio.masks import seconds_of, wanted_of
 from sam2_backend.label_studio.predictions import parse_request
 from sam2_backend.label_studio.projects import project_number, project_uid, uid_of
 from sam2_backend.label_studio.tasks import sources_of
 from sam2_backend.logs import fields, request_id
 from sam2_backend.problems import Problem
+from sam2_backend.serving.claim import Urgency
 
 log = logging.getLogger(__name__)
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -61,6 +63,7 @@ def application(backend: Backend) -> ASGIApp:
         Route("/delete", endpoints.delete, methods=["POST"]),
         Route("/metrics", endpoints.metrics, methods=["GET"]),
         Route("/status", endpoints.status, methods=["GET"]),
+        Route("/masks", endpoints.masks, methods=["POST"]),
         Route("/prewarm", endpoints.start_prewarm, methods=["POST"]),
         Route("/prewarm", endpoints.prewarm_progress, methods=["GET"]),
     ]
@@ -175,6 +178,24 @@ class _Endpoints:
 
     async def status(self, _: Request) -> Response:
         return JsonResponse(self._backend.status())
+
+    async def masks(self, request: Request) -> Response:
+        """Masks for the boxes of some tasks, which come with annotations and predictions, as `samstudio masks` asks.
+
+        {"project", "label_config", "tasks", "from": `boxes_of`'s source or null, "labels": [...] or null, "to": a kind
+        of output tag or null, "seconds", "survey": only look} → a report for each task, as `TaskMasks` describes it.
+        """
+        body = await self._json(request)
+        serving = await self._backend.ready()
+        project = self._backend.projects.meant(project_uid(body.get("project")))
+        config = labeling_config.read(_text(body, "label_config"))
+        wanted = wanted_of(body)
+        if body.get("survey"):
+            reports = serving.masks.survey(_tasks(body), config, wanted)
+        else:
+            seconds = seconds_of(body, self._backend.settings.limits.predict_seconds)
+            reports = await serving.masks.make(_tasks(body), project, config, wanted, Urgency.PREWARM, seconds)
+        return JsonResponse({"results": [report.as_dict() for report in reports]})
 
     async def start_prewarm(self, request: Request) -> Response:
         body = await self._json(request)

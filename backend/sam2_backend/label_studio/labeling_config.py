@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import ParseError
+from xml.sax.saxutils import quoteattr
 
 from sam2_backend.label_studio.tags import read_tags
 from sam2_backend.problems import Problem
 
 OUTPUT_KINDS = ("brush", "bitmask", "polygon", "ellipse", "rectangle")
+# Those of them that hold a mask, and not just a shape around it.
+MASK_KINDS = ("brush", "bitmask", "polygon")
 PROMPT_KINDS = ("keypoint", "rectangle")
 UNDEFINED = "$undefined$"
 WORKING_CONFIG = (
@@ -86,34 +89,51 @@ class LabelingConfig:
             raise Problem(422, "label_config", f'The prompt is for an image tag "{name}"; the config has {known}.')
         return self.images[name]
 
-    def output(self, to_name: str, label: str | None, *, split: bool) -> tuple[Output, LabelsTag | None]:
+    def output(
+        self, to_name: str, labels: Collection[str], *, split: bool, kinds: Sequence[str] = OUTPUT_KINDS
+    ) -> tuple[Output, LabelsTag | None]:
         """The tag for a mask on this image and, if that is a plain tag, the `Labels` tag that names it.
 
-        split: the prompt came as a pair of plain tag and `Labels`; tags of the same style are preferred.
+        labels: what the mask is to be called, all of which the tag must know. split: the prompt came as a pair of plain
+        tag and `Labels`; tags of the same style are preferred. kinds: which tags may be taken.
         """
-        candidates = [tag for tag in self.outputs if tag.to_name == to_name]
+        wanted = set(labels)
+        candidates = [tag for tag in self.outputs if tag.to_name == to_name and tag.kind in kinds]
         fitting: list[tuple[Output, LabelsTag | None]] = []
         for tag in candidates:
             if tag.labels is not None:
-                if label is None or label in tag.labels:
+                if wanted <= tag.labels:
                     fitting.append((tag, None))
             else:
-                naming = [labels for labels in self.label_tags if labels.to_name == to_name]
-                named = next((labels for labels in naming if label is None or label in labels.labels), None)
+                naming = [tags for tags in self.label_tags if tags.to_name == to_name]
+                named = next((tags for tags in naming if wanted <= tags.labels), None)
                 if named or not naming:
                     fitting.append((tag, named))
         if not fitting:
             names = " or ".join(f'"{tag.name}"' for tag in candidates)
+            called = " and ".join(f'"{label}"' for label in labels)
+            added = "".join(f"<Label value={quoteattr(label)}/>" for label in labels)
             raise Problem(
                 422,
                 "label_config",
-                f'The prompt has the label "{label}", which the output tag {names} does not know: '
-                f'add <Label value="{label}"/> to it in the labeling config.'
+                f"The prompt has the label {called}, which the output tag {names} does not know: "
+                f"add {added} to it in the labeling config."
                 if candidates
                 else f'The config has no output tag for image "{to_name}": add e.g. '
                 f'<Brush name="brush" toName="{to_name}" smart="false"/>. A working config: {WORKING_CONFIG}',
             )
         return min(fitting, key=lambda pair: (pair[0].labelled == split, OUTPUT_KINDS.index(pair[0].kind)))
+
+    def unknown(self, to_name: str, labels: Collection[str], kinds: Sequence[str]) -> list[str]:
+        """Those labels of a region on a known image that no output tag of these kinds knows."""
+        tags = [tag for tag in self.outputs if tag.to_name == to_name and tag.kind in kinds]
+        naming = [tag.labels for tag in self.label_tags if tag.to_name == to_name]
+        known: set[str] = set().union(*(tag.labels for tag in tags if tag.labels is not None))
+        if any(not tag.labelled for tag in tags):
+            if not naming:
+                return []
+            known.update(*naming)
+        return [label for label in labels if label not in known] if to_name in self.images else []
 
     def check(self) -> None:
         """Raises Problem, naming the missing tag, if no click on this project could ever return a mask."""

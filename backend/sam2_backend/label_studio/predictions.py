@@ -1,10 +1,14 @@
-"""/predict: a click becomes a mask; a task that was merely opened is answered at once and prepared behind that."""
+"""/predict: a click becomes a mask; a task that was merely opened is answered at once and prepared behind that.
+
+*Retrieve predictions* of the Data Manager asks for several tasks without a prompt: the boxes that they have become
+masks. A task alone looks the same as one that was opened, whose page waits for the answer, and is taken for that.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +16,7 @@ import numpy as np
 
 from sam2_backend.label_studio import labeling_config
 from sam2_backend.label_studio.labeling_config import LabelingConfig
+from sam2_backend.label_studio.masks import MaskMaker, Wanted, summarised
 from sam2_backend.label_studio.projects import Projects, project_number, project_uid
 from sam2_backend.label_studio.regions import DrawnObject, drawn_objects
 from sam2_backend.label_studio.results.items import items
@@ -28,7 +33,6 @@ from sam2_backend.settings import Settings
 from sam2_backend.steps import Steps
 
 log = logging.getLogger(__name__)
-ASPECT_TOLERANCE = 0.02
 MAX_TASKS = 10_000
 
 
@@ -71,6 +75,7 @@ class Predictions:
         model_version: str,
         projects: Projects,
         inference: Inference,
+        masks: MaskMaker,
         metrics: Metrics,
         problems: ProblemLog,
     ) -> None:
@@ -79,6 +84,7 @@ class Predictions:
         self._projects = projects
         self._embeddings, self._predictor = inference.embeddings, inference.predictor
         self._prewarmer, self._gate = inference.prewarmer, inference.gate
+        self._masks = masks
         self._metrics = metrics
         self._problems = problems
         self.last_click: dict[str, object] | None = None
@@ -86,19 +92,54 @@ class Predictions:
     async def predict(self, request: PredictRequest) -> dict[str, Any]:
         """The answer's body, to be serialised with orjson. Raises Problem."""
         if request.result is None:
-            self._prewarmer.opened(
-                project_number(request.project),
-                sources_of(request.tasks, request.project, request.label_config, self._projects, self._problems),
-                batch=len(request.tasks) > 1,
-            )
+            if len(request.tasks) > 1:
+                return {"results": await self._retrieved(request)}
+            self._prepare(request, request.tasks, batch=False)
             return {"results": [[] for _ in request.tasks]}
         if request.result == [] or not request.tasks:
             return {"results": [{"result": []} for _ in request.tasks]}
         async with self._gate.enter():
             return {"results": await self._clicks(request)}
 
+    def _prepare(self, request: PredictRequest, tasks: Sequence[Mapping[str, Any]], *, batch: bool) -> None:
+        self._prewarmer.opened(
+            project_number(request.project),
+            sources_of(tasks, request.project, request.label_config, self._projects, self._problems),
+            batch=batch,
+        )
+
+    async def _retrieved(self, request: PredictRequest) -> list[dict[str, Any] | list[Any]]:
+        """A prediction for each task with boxes that could be finished in time; an empty list stores none."""
+        try:
+            config = self._config(request)
+        except Problem as problem:
+            self._problems.report(problem)
+            return [[] for _ in request.tasks]
+        made = await self._masks.make(
+            request.tasks, request.project, config, Wanted(), Urgency.OPENED, self._settings.limits.predict_seconds
+        )
+        others = [task for task, masks in zip(request.tasks, made, strict=True) if masks.state in ("no boxes", "left")]
+        if others:
+            self._prepare(request, others, batch=True)
+        summary = summarised(made, project_number(request.project), self._settings.limits.predict_seconds)
+        log.info(summary, extra=fields(project=request.project))
+        for task, masks in zip(request.tasks, made, strict=True):
+            for sentence in masks.problems or ([masks.error] if masks.error else []):
+                self._problems.remember("masks", f"Task {task_id(task)}: {sentence}")
+        if any(masks.state != "made" for masks in made):
+            self._problems.remember("masks", summary)
+        return [
+            {"result": masks.result, "score": masks.score, "model_version": self._model_version}
+            if masks.state == "made"
+            else []
+            for masks in made
+        ]
+
+    def _config(self, request: PredictRequest) -> LabelingConfig:
+        return labeling_config.read(request.label_config or self._projects.get(request.project).label_config)
+
     async def _clicks(self, request: PredictRequest) -> list[dict[str, Any]]:
-        config = labeling_config.read(request.label_config or self._projects.get(request.project).label_config)
+        config = self._config(request)
         objects = drawn_objects(request.result)
         results: list[dict[str, Any]] = []
         problems: list[Problem] = []
@@ -124,9 +165,8 @@ class Predictions:
         for drawn in objects:
             try:
                 region = drawn.first
-                label = region.labels[0] if region.labels else None
                 tag = config.image(region.to_name)
-                output, naming = config.output(region.to_name, label, split=region.split)
+                output, naming = config.output(region.to_name, region.labels, split=region.split)
                 address = tag.address(task_data(task), region.frame.item_index)
                 source = self._projects.source(address, task_id(task), project)
                 frame = (region.frame.width, region.frame.height)
@@ -150,7 +190,7 @@ class Predictions:
         width, height = drawn.first.frame.width, drawn.first.frame.height
         if not width or not height or width * height > self._settings.limits.image_pixels:
             return image.width, image.height
-        if abs(width * image.height / (height * image.width) - 1) > ASPECT_TOLERANCE:
+        if not drawn.first.frame.shows(image.width, image.height):
             raise Problem(
                 409,
                 "image",

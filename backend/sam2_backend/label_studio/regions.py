@@ -17,6 +17,7 @@ from sam2_backend.engine.interface import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, NEGATI
 from sam2_backend.problems import Problem
 
 MAX_REGIONS = 512
+ASPECT_TOLERANCE = 0.02
 POINT_TYPES = ("keypoint", "keypointlabels")
 BOX_TYPES = ("rectangle", "rectanglelabels")
 LABELS_TYPE = "labels"
@@ -52,6 +53,10 @@ class Frame:
     height: int
     rotation: float
     item_index: int | None
+
+    def shows(self, width: int, height: int) -> bool:
+        """Whether an upright image of this size, in pixels, can be what the editor showed."""
+        return abs(self.width * height / (self.height * width) - 1) <= ASPECT_TOLERANCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,7 @@ def drawn_objects(result: object) -> list[DrawnObject]:
     if len(result) > 2 * MAX_REGIONS:
         raise Problem(400, "prompt", f"{len(result)} regions in one request; at most {2 * MAX_REGIONS} are taken.")
     items = [item for item in result if isinstance(item, Mapping)]
-    names = {str(item.get("id")): _strings(_value(item), "labels") for item in items if item.get("type") == LABELS_TYPE}
+    names = label_names(items)
     regions: dict[str, Region] = {}
     ignored: set[str] = set()
     for position, item in enumerate(items):
@@ -108,7 +113,7 @@ def drawn_objects(result: object) -> list[DrawnObject]:
         if kind not in POINT_TYPES + BOX_TYPES:
             ignored.add(kind)
             continue
-        region = _region(item, kind, names, position)
+        region = region_of(item, kind, names, position)
         regions.setdefault(region.id, region)
     if not regions:
         found = ", ".join(sorted(ignored)) or "nothing"
@@ -119,7 +124,13 @@ def drawn_objects(result: object) -> list[DrawnObject]:
     return [built for built in objects if any(region.is_box or region.positive for region in built.regions)]
 
 
-def _region(item: Mapping[str, object], kind: str, names: Mapping[str, tuple[str, ...]], position: int) -> Region:
+def label_names(items: Iterable[Mapping[str, object]]) -> dict[str, tuple[str, ...]]:
+    """What the `Labels` items among them call the region of the same id."""
+    return {str(item.get("id")): _strings(_value(item), "labels") for item in items if item.get("type") == LABELS_TYPE}
+
+
+def region_of(item: Mapping[str, object], kind: str, names: Mapping[str, tuple[str, ...]], position: int) -> Region:
+    """names: by id, the labels of the `Labels` item beside it. position: names it if it has no id. Raises Problem."""
     value = _value(item)
     identifier = str(item.get("id") or f"prompt-{position}")
     x, y = _number(value, "x") / 100, _number(value, "y") / 100
@@ -175,14 +186,14 @@ def _objects(group: list[Region]) -> list[DrawnObject]:
     owned: dict[str, list[Region]] = {box.id: [box] for box in boxes}
     for point in group:
         if not point.is_box:
-            owner = min(boxes, key=lambda box: (_distance(point, box), _area(box)))
+            owner = min(boxes, key=lambda box: (distance(point, box), _area(box)))
             owned[owner.id].append(point)
     return [DrawnObject(tuple(regions)) for regions in owned.values()]
 
 
-def _distance(point: Region, box: Region) -> float:
-    """0 inside the box."""
-    (x, y), ((left, top), (right, bottom)) = point.corners[0], box.corners
+def distance(point: Region, other: Region) -> float:
+    """To a box or a point, as a fraction of the image; 0 inside a box."""
+    (x, y), (left, top), (right, bottom) = point.corners[0], other.corners[0], other.corners[-1]
     return math.hypot(max(left - x, 0, x - right), max(top - y, 0, y - bottom))
 
 

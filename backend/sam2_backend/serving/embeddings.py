@@ -113,18 +113,19 @@ class Embeddings:
         return image, work.outcome
 
     async def keep(self, source: Source, urgency: Urgency) -> bool:
-        """Prepares an image that nobody waits for. False if it was in the store already. Raises Problem.
-
-        Waits while the disk is behind with what was made before.
-        """
-        while urgency == Urgency.PREWARM and len(self._behind) >= MOST_BEHIND:
-            await asyncio.wait(self._behind, return_when=asyncio.FIRST_COMPLETED)
+        """Prepares an image that nobody waits for. False if it was in the store already. Raises Problem."""
+        await self.caught_up(urgency)
         source = await _located(source)
         sighting = self._believed(source)
         if sighting and self._holds(self._key(sighting.content), on_disk=urgency == Urgency.PREWARM):
             return False
         _, outcome, _ = await self._image(source, urgency, Steps())
         return outcome == "miss"
+
+    async def caught_up(self, urgency: Urgency) -> None:
+        """What nobody waits for waits while the disk is behind with what was made before."""
+        while urgency == Urgency.PREWARM and len(self._behind) >= MOST_BEHIND:
+            await asyncio.wait(self._behind, return_when=asyncio.FIRST_COMPLETED)
 
     async def known(self, source: Source) -> bool:
         """Whether a click on this address would find its embedding in memory or on disk, as far as is known."""

@@ -34,9 +34,11 @@ class Predictor:
         self._logits.keep(task, image.key, strokes, logits)
         return logits, score
 
-    async def preview(self, image: PreparedImage, prompt: Prompt, steps: Steps) -> tuple[NDArray[np.float32], float]:
-        """What a first click would give, as `mask` does; everybody's clicks go first, and nothing is remembered."""
-        return await self._decode(image, prompt, Urgency.PREVIEW, steps)
+    async def alone(
+        self, image: PreparedImage, prompt: Prompt, urgency: Urgency, steps: Steps
+    ) -> tuple[NDArray[np.float32], float]:
+        """As `mask` for a prompt that nothing came before and nothing will: everybody's clicks go first."""
+        return await self._decode(image, prompt, urgency, steps)
 
     async def _decode(
         self, image: PreparedImage, prompt: Prompt, urgency: Urgency, steps: Steps

@@ -56,7 +56,7 @@ def test_nobody_waits_longer_than_for_a_click(start_server: StartServer) -> None
 
 @pytest.mark.parametrize("path", ["/ui/mask", "/ui/preview"])
 def test_a_mask_is_not_waited_for_without_an_end(path: str, start_server: StartServer) -> None:
-    server = start_server("0", DECODE_SECONDS="1.5", PREDICT_SECONDS="0.3")
+    server = start_server("0", DECODE_SECONDS="6", PREDICT_SECONDS="2")
     answer = server.post(path, asked_of(server, picture((8, 2, 8))))
     assert answer.status_code == 504
 

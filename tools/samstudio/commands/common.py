@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from samstudio import addresses
+from samstudio import addresses, backend_client, balancer
 from samstudio import deployment as deployments
+from samstudio.backend_client import Backend
 from samstudio.deployment import Deployment
 from samstudio.errors import SamstudioError, WrongCommandLine
 from samstudio.labelstudio import LabelStudio, connect
@@ -28,6 +31,13 @@ LabelStudioUrl = Annotated[
 ]
 BackendUrl = Annotated[
     str, typer.Option("--backend-url", metavar="URL", help="The backend as Label Studio reaches it.")
+]
+ProjectNumber = Annotated[int, typer.Argument(metavar="PROJECT", help="The project's id.")]
+ReachedBackendUrl = Annotated[
+    str,
+    typer.Option(
+        "--backend-url", metavar="URL", help="The backend as this machine reaches it. Default: deployment.yml."
+    ),
 ]
 ProjectId = Annotated[
     int | None, typer.Option("--project", metavar="ID", help="A project's id. Default: the quick start's project.")
@@ -112,6 +122,33 @@ def mended(text: str, option: str, port: int) -> str:
 
 def studio(found: Deployment, token_file: Path | None = None) -> LabelStudio:
     return connect(found.label_studio.url, api_token(found, token_file))
+
+
+@dataclass(frozen=True)
+class Connected:
+    """A Label Studio and the backend for it; `fleet`: the backends behind that one when it is a balancer."""
+
+    studio: LabelStudio
+    backend: Backend
+    fleet: tuple[Backend, ...]
+
+
+@contextmanager
+def connected(
+    found: Deployment, backend_url: str, token_file: Path | None, password_file: Path | None
+) -> Iterator[Connected]:
+    """Args: backend_url: of a backend as this machine reaches it, in place of the deployment's, "" for that."""
+    url = mended(backend_url, "--backend-url", 9090) if backend_url else found.backend.url
+    user, password = found.backend.basic_auth_user, backend_password(found, password_file)
+    with ExitStack() as stack:
+        opened = stack.enter_context(studio(found, token_file))
+        backend = stack.enter_context(backend_client.connect(url, user, password))
+        servers = [] if backend_url else [each for each in balancer.of(found) if each.up]
+        fleet = [
+            stack.enter_context(backend_client.connect(f"http://{server.address}", user, password))
+            for server in servers
+        ]
+        yield Connected(opened, backend, tuple(fleet))
 
 
 def api_token(found: Deployment, token_file: Path | None = None) -> str:

@@ -100,7 +100,7 @@ class _Page:
         steps = Steps()
         async with self._previews.enter():
             image, outcome = await serving.embeddings.of_content(content, Urgency.PREVIEW, steps)
-            logits, score = await serving.predictor.preview(image, drawn.prompt(), steps)
+            logits, score = await serving.predictor.alone(image, drawn.prompt(), Urgency.PREVIEW, steps)
             return await _answer(image, logits, {"X-Score": f"{score:.4f}", "X-Cache": outcome}, steps)
 
     async def _asked(self, request: Request) -> tuple[Serving, str, DrawnObject]:

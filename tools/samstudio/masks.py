@@ -1,0 +1,369 @@
+"""`samstudio masks`: the boxes and key points that a project's tasks have already become masks with the same labels.
+
+The backend makes them, Label Studio keeps them, and its predictions of one model version are the only record of what is
+done: killing this anywhere and starting it again leaves exactly one prediction a task.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+from xml.sax.saxutils import quoteattr
+
+from samstudio import files
+from samstudio.backend_client import Backend, BackendError
+from samstudio.errors import NothingToLookAt, SamstudioError
+from samstudio.labelstudio import LabelStudio, LabelStudioError, predictions, projects
+from samstudio.output import say
+
+T = TypeVar("T")
+#: Tasks in one question to a backend; a balancer looks at one.
+BATCH = 20
+#: Questions under way, so that the backend works while Label Studio reads and writes; for each backend of a fleet.
+LANES, LANES_EACH = 2, 4
+#: The backend answers within this many seconds, and says which tasks are left.
+SECONDS = 60.0
+#: What is made is stored when there are so many predictions, bytes, or seconds since the last time.
+STORED_AT_ONCE, STORED_BYTES, STORED_SECONDS = 50, 16 << 20, 10.0
+#: What the backend gets to know of a task.
+SENT = ("id", "data", "annotations", "predictions")
+#: A server that is restarted in the middle is waited for so long.
+PATIENCE, PAUSE = 180.0, 2.0
+
+#: tasks that are finished, tasks in all, failed tasks, masks per second
+Progress = Callable[[int, int, int, float], None]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What masks are made of, and into what.
+
+    Attributes:
+        source: `annotations`, `predictions`, or the model version of predictions.
+        to: `brush`, `polygon`, `bitmask`, or "" for the first of these controls that knows the label.
+        labels: of the boxes to take; none for all.
+    """
+
+    source: str = "annotations"
+    to: str = ""
+    labels: tuple[str, ...] = ()
+
+    def version(self, model: str) -> str:
+        """The model version of the predictions. It ends in a bracket, so that none is the beginning of another."""
+        which = f"{', '.join(sorted(self.labels))} in " if self.labels else ""
+        return f"masks of {which}{self.source}{f' as {self.to}' if self.to else ''} ({model})"
+
+
+@dataclass
+class Survey:
+    """What there is to do, found without looking at an image.
+
+    Attributes:
+        tasks: ids of the tasks that lack the prediction and have boxes.
+        without: tasks that have no box or key point.
+        unknown: boxes by label that no control can hold as a mask.
+    """
+
+    tasks: list[int] = field(default_factory=list)
+    boxes: int = 0
+    already: int = 0
+    without: int = 0
+    unknown: Counter[str] = field(default_factory=Counter)
+    failures: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
+class Outcome:
+    """What became of some tasks.
+
+    Attributes:
+        finished: tasks that are done with, whatever became of them.
+        predictions: to be stored.
+        bytes: of the answers, about.
+        failures: `{"task", "reason"}`. `problems`: `{"task", "problem"}`, one for each box that gave no mask.
+    """
+
+    finished: int = 0
+    masks: int = 0
+    bytes: int = 0
+    predictions: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[dict[str, Any]] = field(default_factory=list)
+    problems: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, other: Outcome) -> None:
+        self.finished += other.finished
+        self.masks += other.masks
+        self.bytes += other.bytes
+        self.predictions += other.predictions
+        self.failures += other.failures
+        self.problems += other.problems
+
+
+@dataclass(frozen=True)
+class Job:
+    """One project, one kind of masks. `fleet`: the backends behind `backend` when that is a balancer."""
+
+    studio: LabelStudio
+    backend: Backend
+    project: int
+    wanted: Wanted
+    label_config: str
+    version: str
+    fleet: Sequence[Backend] = ()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep a second process from making the same.
+
+        Raises:
+            SamstudioError: another one does already.
+        """
+        name = hashlib.sha256(f"{self.studio.url} {self.project} {self.version}".encode()).hexdigest()[:16]
+        with files.alone(f"masks-{name}") as only_one:
+            if not only_one:
+                raise SamstudioError(
+                    f"Another samstudio masks makes the same for project {self.project} already.",
+                    found="a process that is at work",
+                    expected="one at a time",
+                    command="ps -ef | grep 'samstudio masks'   # shows it; wait for it, or end it and start again",
+                )
+            yield
+
+    def survey(self, limit: int = 0) -> Survey:
+        """Look at the tasks that lack their prediction, and no further than at `limit` of those that have boxes.
+
+        Raises:
+            NothingToLookAt: no task, or none with boxes.
+            SamstudioError: labels that no control can hold as a mask.
+        """
+        found = Survey(already=predictions.count_with(self.studio, self.project, self.version))
+        for page in predictions.tasks_without(self.studio, self.project, self.version):
+            for task, report in zip(page, self._asked(page, survey=True), strict=True):
+                if limit and len(found.tasks) >= limit:
+                    break
+                self._count(found, task["id"], report)
+            if limit and len(found.tasks) >= limit:
+                break
+        if found.unknown:
+            raise self._without_a_control(found.unknown)
+        if not found.tasks and not found.already and not found.failures:
+            raise self._nothing(found)
+        return found
+
+    def run(self, survey: Survey, progress: Progress) -> dict[str, Any]:
+        """Make and store what the survey found.
+
+        Returns:
+            as docs/command-line.md shows it.
+
+        Raises:
+            SamstudioError: a server refused, or was away for longer than `PATIENCE`; what is stored stays.
+        """
+        begun = stored_at = time.monotonic()
+        total, unstored, stored = Outcome(failures=list(survey.failures)), Outcome(), 0
+        try:
+            for outcome in self._outcomes(survey.tasks):
+                total.add(outcome)
+                unstored.add(outcome)
+                total.predictions.clear()
+                now = time.monotonic()
+                full = len(unstored.predictions) >= STORED_AT_ONCE or unstored.bytes >= STORED_BYTES
+                if full or now - stored_at >= STORED_SECONDS or total.finished == len(survey.tasks):
+                    stored += self._store(unstored.predictions)
+                    unstored, stored_at = Outcome(), time.monotonic()
+                progress(total.finished, len(survey.tasks), len(total.failures), total.masks / (now - begun + 1e-9))
+        except SamstudioError as error:
+            error.changed = stored > 0
+            raise
+        return {
+            **described(self, survey, dry_run=False),
+            "changed": stored > 0,
+            "masked": stored,
+            "masks": total.masks,
+            "failed": len(total.failures),
+            "failures": total.failures,
+            "problems": total.problems,
+            "seconds": round(time.monotonic() - begun, 1),
+        }
+
+    def _outcomes(self, ids: Sequence[int]) -> Iterator[Outcome]:
+        """In the tasks' order; only a few batches ahead of whoever stores them."""
+        size, lanes = (1, LANES_EACH * len(self.fleet)) if self.fleet else (BATCH, LANES)
+        waiting: deque[Future[Outcome]] = deque()
+        with ThreadPoolExecutor(lanes) as pool:
+            try:
+                for start in range(0, len(ids), size):
+                    waiting.append(pool.submit(self._made, ids[start : start + size]))
+                    if len(waiting) > lanes:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _made(self, ids: Sequence[int]) -> Outcome:
+        tasks = patiently(partial(predictions.tasks_of, self.studio, self.project, ids))
+        lacking = [task for task in tasks if all(each["model_version"] != self.version for each in task["predictions"])]
+        outcome = Outcome(finished=len(ids) - len(lacking))
+        outcome.add(self._ask(lacking))
+        return outcome
+
+    def _ask(self, tasks: Sequence[dict[str, Any]]) -> Outcome:
+        """What is not finished in time is asked for again, each task alone."""
+        outcome = Outcome()
+        if not tasks:
+            return outcome
+        for task, report in zip(tasks, patiently(partial(self._asked, tasks)), strict=True):
+            if report["state"] == "left" and len(tasks) > 1:
+                outcome.add(self._ask([task]))
+                continue
+            outcome.finished += 1
+            if report["state"] == "made":
+                outcome.masks += report["masks"]
+                outcome.problems += [{"task": task["id"], "problem": text} for text in report["problems"]]
+                outcome.bytes += sum(_size(item) for item in report["result"])
+                outcome.predictions.append(
+                    {
+                        "task": task["id"],
+                        "result": report["result"],
+                        "score": report["score"],
+                        "model_version": self.version,
+                    }
+                )
+            elif report["state"] != "no boxes":
+                reason = report["error"] or f"not finished within {SECONDS:g} s"
+                outcome.failures.append({"task": task["id"], "reason": reason})
+        return outcome
+
+    def _asked(self, tasks: Sequence[dict[str, Any]], *, survey: bool = False) -> list[dict[str, Any]]:
+        unused = "predictions" if self.wanted.source == "annotations" else "annotations"
+        asked = {
+            "project": self.project,
+            "label_config": self.label_config,
+            "tasks": [{**{key: task[key] for key in SENT}, unused: []} for task in tasks],
+            "from": self.wanted.source,
+            "to": self.wanted.to or None,
+            "labels": list(self.wanted.labels) or None,
+            "seconds": SECONDS,
+            "survey": survey,
+        }
+        return self.backend.masks(asked, SECONDS)
+
+    def _store(self, made: Sequence[dict[str, Any]]) -> int:
+        if not made:
+            return 0
+        return patiently(partial(predictions.import_missing, self.studio, self.project, made))
+
+    def _count(self, found: Survey, task: int, report: dict[str, Any]) -> None:
+        found.unknown.update(report["unknown"])
+        if report["state"] == "no boxes":
+            found.without += 1
+        elif report["state"] == "failed":
+            found.failures.append({"task": task, "reason": report["error"]})
+        else:
+            found.tasks.append(task)
+            found.boxes += report["boxes"]
+
+    def _without_a_control(self, unknown: Counter[str]) -> SamstudioError:
+        counted = ", ".join(f"{label!r} ({count} boxes)" for label, count in unknown.most_common())
+        tags = "".join(f"<Label value={quoteattr(label)}/>" for label in sorted(unknown))
+        kinds = {"brush": "<BrushLabels>", "polygon": "<PolygonLabels>", "bitmask": "<BitmaskLabels>"}
+        control = kinds.get(self.wanted.to) or " or ".join(kinds.values())
+        return SamstudioError(
+            "There are labels that no control can hold as a mask, so nothing was begun.",
+            found=counted,
+            expected=f"{tags} in a {control} of project {self.project}",
+            command=f"add them in Label Studio, Settings, Labeling Interface; or take the other labels alone: "
+            f"samstudio masks {self.project} --label LABEL",
+            link="label-config",
+        )
+
+    def _nothing(self, found: Survey) -> NothingToLookAt:
+        other = "predictions" if self.wanted.source == "annotations" else "annotations"
+        if not found.without:
+            return NothingToLookAt(
+                f"Project {self.project} has no task, so there is no box to make a mask of.",
+                found="no task",
+                expected="a project with images and boxes",
+                command="samstudio status   # lists the projects",
+            )
+        which = f" of {', '.join(self.wanted.labels)}" if self.wanted.labels else ""
+        return NothingToLookAt(
+            f"No task of project {self.project} has a rectangle or key point{which} in its {self.wanted.source}.",
+            found=f"{found.without} tasks without",
+            expected="rectangles or key points",
+            command=f"samstudio masks {self.project} --from {other}",
+        )
+
+
+def job(studio: LabelStudio, backend: Backend, project: int, wanted: Wanted, fleet: Sequence[Backend] = ()) -> Job:
+    """The masks of a project by the model that the backend serves.
+
+    Raises:
+        SamstudioError: there is no such project, or the backend serves no model.
+    """
+    label_config = projects.by_id(studio, project).label_config or "<View/>"
+    health = backend.health()
+    if health.get("status") != "UP":
+        raise BackendError(
+            "The backend serves no model yet.",
+            link="backend",
+            found=str(health.get("reason") or health.get("status")),
+            expected="a model that is loaded",
+            command="samstudio status",
+        )
+    return Job(studio, backend, project, wanted, label_config, wanted.version(str(health["model"])), fleet)
+
+
+def described(job: Job, survey: Survey, *, dry_run: bool) -> dict[str, Any]:
+    """What a dry run prints: what would be done."""
+    return {
+        "changed": bool(survey.tasks),
+        "dry_run": dry_run,
+        "project": job.project,
+        "model_version": job.version,
+        "tasks": len(survey.tasks),
+        "boxes": survey.boxes,
+        "already": survey.already,
+        "without_boxes": survey.without,
+        "masked": 0,
+        "masks": 0,
+        "failed": len(survey.failures),
+        "failures": survey.failures,
+        "problems": [],
+        "seconds": 0.0,
+    }
+
+
+def patiently(action: Callable[[], T]) -> T:
+    """Do something again while the server that it needs does not answer, or says that it cannot at the moment.
+
+    Raises:
+        SamstudioError: it refused, or was away for longer than `PATIENCE`.
+    """
+    deadline = time.monotonic() + PATIENCE
+    said = False
+    while True:
+        try:
+            return action()
+        except (BackendError, LabelStudioError) as error:
+            gone = error.status is None or error.status >= 500
+            if not gone or time.monotonic() > deadline:
+                raise
+            if not said:
+                say(f"{error.message} Waiting for it …")
+                said = True
+            time.sleep(PAUSE)
+
+
+def _size(item: dict[str, Any]) -> int:
+    """Bytes of a result item as JSON, about."""
+    value = item["value"]
+    return 4 * len(value.get("rle", ())) + len(value.get("imageDataURL", "")) + 40 * len(value.get("points", ())) + 400
