@@ -35,7 +35,7 @@ STORED_AT_ONCE, STORED_BYTES, STORED_SECONDS = 50, 16 << 20, 10.0
 #: What the backend gets to know of a task.
 SENT = ("id", "data", "annotations", "predictions")
 #: A server that is restarted in the middle is waited for so long.
-PATIENCE, PAUSE = 180.0, 2.0
+PATIENCE, PAUSE = 600.0, 2.0
 
 #: tasks that are finished, tasks in all, failed tasks, masks per second
 Progress = Callable[[int, int, int, float], None]

@@ -246,11 +246,11 @@ def kill_worker(server: RunningLabelStudio) -> None:
     """Label Studio's one process that answers; gunicorn starts another."""
     (worker,) = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
     os.kill(int(worker), signal.SIGKILL)
-    servers.wait(f"{server.url}/health/", server.process, server.folder / "server.log", 120)
+    servers.wait(f"{server.url}/health/", server.process, server.folder / "server.log", 400)
 
 
 def wait_for_some(made: Project, some: int, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     while predictions.count_with(made.studio, made.number, VERSION) < some:
         if process.poll() is not None:
             raise AssertionError(process.communicate())
