@@ -53,7 +53,7 @@ def test_apt_reads_the_entry_of_dockers_repository(tmp_path: Path, system: str, 
             str(tmp_path / "play.yml"),
         ],
         check=True,
-        timeout=60,
+        timeout=300,
         cwd=tmp_path,
     )
     configuration = tmp_path / "apt.conf"
@@ -63,7 +63,7 @@ def test_apt_reads_the_entry_of_dockers_repository(tmp_path: Path, system: str, 
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=300,
         env={**os.environ, "APT_CONFIG": str(configuration)},
     )
     assert f"'{address}/dists/{release}/stable/binary-" in listed.stdout

@@ -82,7 +82,13 @@ def docker(system: str, *running: str) -> str:
 
 SILENT = "echo 'Cannot connect to the Docker daemon' >&2; exit 1"
 DEBIAN = "Debian GNU/Linux 12 (bookworm)"
-PACKAGES = "printf 'containerd installed\\npodman-docker installed\\nrunc config-files\\n'"
+#: dpkg-query, which tells of the packages that it is asked about
+PACKAGES = """
+for name in "$@"; do case $name in
+    containerd | podman-docker) echo "$name installed" ;;
+    runc) echo "$name config-files" ;;
+esac; done
+"""
 
 
 @pytest.mark.parametrize(
