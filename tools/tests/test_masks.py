@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import httpx
 import numpy as np
 import pytest
 from samstudio import backend_client, masks, samples
-from samstudio.labelstudio import LabelStudio, connect, ml_backends, predictions, projects
+from samstudio.labelstudio import LabelStudio, api_errors, connect, ml_backends, predictions, projects
 from samstudio.secret_store import API_TOKEN, BACKEND_PASSWORD, SecretStore
 
 from benchmarks import masks as benchmark
@@ -90,8 +91,14 @@ class Project:
     scenes: dict[int, boxed_scenes.Drawn]
 
     def tasks(self) -> list[dict[str, Any]]:
+        """Asked again where Label Studio ends an idle connection at that very moment."""
         asked: dict[str, str | int] = {"project": self.number, "fields": "all", "page_size": 1000}
-        return list(self.studio.http.get("/api/tasks", params=asked).raise_for_status().json()["tasks"])
+
+        def ask() -> list[dict[str, Any]]:
+            with api_errors("list the tasks"):
+                return list(self.studio.http.get("/api/tasks", params=asked).raise_for_status().json()["tasks"])
+
+        return masks.patiently(ask)
 
     def made(self) -> Counter[int]:
         """Predictions with masks, by task."""
@@ -251,7 +258,7 @@ def kill_worker(server: RunningLabelStudio) -> None:
 
 def wait_for_some(made: Project, some: int, process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 400
-    while predictions.count_with(made.studio, made.number, VERSION) < some:
+    while masks.patiently(partial(predictions.count_with, made.studio, made.number, VERSION)) < some:
         if process.poll() is not None:
             raise AssertionError(process.communicate())
         assert time.monotonic() < deadline
