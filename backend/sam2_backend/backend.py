@@ -35,10 +35,11 @@ THREADS = 64
 
 
 @dataclass(slots=True)
-class Serving(Inference):
+class Serving:
     """What exists once a model can predict."""
 
     model: LoadedModel
+    inference: Inference
     masks: MaskMaker
     predictions: Predictions
 
@@ -73,9 +74,9 @@ class Backend:
         self._loading.cancel()
         interrupt()
         if self.serving:
-            await self.serving.prewarmer.stop()
-            await self.serving.embeddings.close()
-            await asyncio.to_thread(self.serving.device.close)
+            await self.serving.inference.prewarmer.stop()
+            await self.serving.inference.embeddings.close()
+            await asyncio.to_thread(self.serving.inference.device.close)
         await self._resources.aclose()
         log.info("stopped")
 
@@ -106,7 +107,7 @@ class Backend:
     def status(self) -> dict[str, Any]:
         """The body of /status."""
         serving, settings = self.serving, self.settings
-        embeddings = serving.embeddings if serving else None
+        embeddings = serving.inference.embeddings if serving else None
         return {
             "state": self.state,
             "reason": self.reason,
@@ -115,9 +116,9 @@ class Backend:
             "versions": versions(),
             "cache": embeddings.describe() if embeddings else None,
             "queue": {
-                "depth": serving.gate.count if serving else 0,
+                "depth": serving.inference.gate.count if serving else 0,
                 "limit": settings.limits.interactive,
-                "prewarm": serving.prewarmer.depth if serving else 0,
+                "prewarm": serving.inference.prewarmer.depth if serving else 0,
             },
             "last_click": serving.predictions.last_click if serving else None,
             "projects": self.projects.numbers(),
@@ -129,13 +130,13 @@ class Backend:
         self.metrics.ready.set(1 if self.serving else 0)
         if not self.serving:
             return
-        embeddings = self.serving.embeddings
+        embeddings = self.serving.inference.embeddings
         for tier, store in (("memory", embeddings.memory), ("disk", embeddings.disk)):
             self.metrics.cache_bytes.labels(tier).set(store.bytes)
             self.metrics.cache_entries.labels(tier).set(len(store))
-        self.metrics.queue.labels("interactive").set(self.serving.gate.count)
-        self.metrics.queue.labels("encode").set(self.serving.device.depth)
-        self.metrics.queue.labels("prewarm").set(self.serving.prewarmer.depth)
+        self.metrics.queue.labels("interactive").set(self.serving.inference.gate.count)
+        self.metrics.queue.labels("encode").set(self.serving.inference.device.depth)
+        self.metrics.queue.labels("prewarm").set(self.serving.inference.prewarmer.depth)
         self.metrics.device_memory.set(self.serving.model.device_memory())
 
     async def _load(self) -> None:
@@ -178,4 +179,4 @@ class Backend:
         )
         self.metrics.model.labels(info.model, info.name, info.device, info.precision).set(1)
         self.metrics.slower.set(1 if model.refused else 0)
-        return Serving(device, embeddings, inference.predictor, prewarmer, gate, model, masks, predictions)
+        return Serving(model, inference, masks, predictions)

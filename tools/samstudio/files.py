@@ -1,12 +1,9 @@
-"""Files that are whole, old or new, whenever the machine stops; whether one can be written; and who works alone."""
+"""Files that are whole, old or new, whenever the machine stops; and whether one can be written, before it matters."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -57,19 +54,3 @@ def refusal(file: Path) -> str:
             return ""
     except OSError as error:
         return f"{file.parent}: {error.strerror}"
-
-
-@contextmanager
-def alone(name: str) -> Iterator[bool]:
-    """Whether no other process of this user on this machine holds the name. The system frees it when a process ends."""
-    path = Path(tempfile.gettempdir()) / f"samstudio-{os.getuid()}-{name}.lock"
-    handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(handle)

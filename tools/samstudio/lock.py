@@ -1,9 +1,11 @@
-"""One at a time: backup, restore and what else must not meet them hold one lock a host, which ends with its process."""
+"""One at a time, by locks that end with their process: one a host, for backup, restore and what else must not meet
+them; and one a name, for the same work of the same user."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,11 +52,18 @@ def holder(config_dir: Path) -> str:
     except FileNotFoundError:
         return ""
     try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _said(handle)
-    else:
-        return ""
+        return "" if _locked(handle, fcntl.LOCK_SH) else _said(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def alone(name: str) -> Iterator[bool]:
+    """Whether no other process of this user on this machine holds the name; no folder of a deployment is needed."""
+    path = Path(tempfile.gettempdir()) / f"samstudio-{os.getuid()}-{name}.lock"
+    handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        yield _locked(handle, fcntl.LOCK_EX)
     finally:
         os.close(handle)
 
@@ -62,15 +71,17 @@ def holder(config_dir: Path) -> str:
 def _taken(handle: int) -> bool:
     """Try for a moment: who only looks whether the lock is free holds it for that long."""
     end = time.monotonic() + MOMENT_SECONDS
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > end:
-                return False
-            time.sleep(0.05)
-        else:
-            return True
+    while not (taken := _locked(handle, fcntl.LOCK_EX)) and time.monotonic() <= end:
+        time.sleep(0.05)
+    return taken
+
+
+def _locked(handle: int, kind: int) -> bool:
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _said(handle: int) -> str:

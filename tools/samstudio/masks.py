@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, TypeVar
 from xml.sax.saxutils import quoteattr
 
-from samstudio import files
+from samstudio import lock
 from samstudio.backend_client import Backend, BackendError
 from samstudio.errors import NothingToLookAt, SamstudioError
 from samstudio.labelstudio import LabelStudio, LabelStudioError, predictions, projects
@@ -126,7 +126,7 @@ class Job:
             SamstudioError: another one does already.
         """
         name = hashlib.sha256(f"{self.studio.url} {self.project} {self.version}".encode()).hexdigest()[:16]
-        with files.alone(f"masks-{name}") as only_one:
+        with lock.alone(f"masks-{name}") as only_one:
             if not only_one:
                 raise SamstudioError(
                     f"Another samstudio masks makes the same for project {self.project} already.",
@@ -288,12 +288,7 @@ class Job:
     def _nothing(self, found: Survey) -> NothingToLookAt:
         other = "predictions" if self.wanted.source == "annotations" else "annotations"
         if not found.without:
-            return NothingToLookAt(
-                f"Project {self.project} has no task, so there is no box to make a mask of.",
-                found="no task",
-                expected="a project with images and boxes",
-                command="samstudio status   # lists the projects",
-            )
+            return projects.without_tasks(self.project, "box to make a mask of", "images and boxes")
         which = f" of {', '.join(self.wanted.labels)}" if self.wanted.labels else ""
         return NothingToLookAt(
             f"No task of project {self.project} has a rectangle or key point{which} in its {self.wanted.source}.",

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from samstudio.backend_client import Backend, BackendError
-from samstudio.errors import NothingToLookAt
 from samstudio.labelstudio import LabelStudio, projects
 
 #: A batch is one request; Label Studio's tasks are small.
@@ -55,12 +54,7 @@ def prewarm(
         accepted += answer["accepted"]
         already += answer["already"]
     if not tasks:
-        raise NothingToLookAt(
-            f"Project {project} has no task, so there is no image to embed.",
-            found="no task",
-            expected="a project with images",
-            command="samstudio status   # lists the projects",
-        )
+        raise projects.without_tasks(project, "image to embed", "images")
     while True:
         states = [each.prewarm_progress(project) for each in backends]
         state = _sum(states)

@@ -58,7 +58,7 @@ def deliver(deployment: Deployment, *, check: bool = False, say: Callable[[str],
         return []
     store = SecretStore(deployment.secrets_dir)
     folder = deployment.config_dir / FOLDER
-    stale = [name for name in CALLED if (folder / name).exists() and not _same(folder / name, store.read(name))]
+    stale = [name for name in CALLED if (folder / name).exists() and not same(folder / name, store.read(name))]
     if not stale:
         return []
     name = deployment.backend.container
@@ -69,7 +69,8 @@ def deliver(deployment: Deployment, *, check: bool = False, say: Callable[[str],
     return [f"gave the backend {' and '.join(CALLED[each] for each in stale)} and restarted {name}"]
 
 
-def _same(copy: Path, value: str) -> bool:
+def same(copy: Path, value: str) -> bool:
+    """Whether a container's own copy of a secret is what it should be."""
     return copy.read_text().strip() == value
 
 

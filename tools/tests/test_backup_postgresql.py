@@ -119,7 +119,7 @@ def _wait(host: Host, container: Any) -> None:
     end = time.monotonic() + 120
     while True:
         try:
-            host.server.version()
+            host.server.ask("SHOW server_version")
             return
         except SamstudioError:
             container.reload()

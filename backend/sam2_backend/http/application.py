@@ -164,7 +164,7 @@ class _Endpoints:
         if action == "PROJECT_UPDATED" and uid and xml:
             self._backend.projects.get(uid).label_config = xml
         if action == "TASKS_CREATED" and (serving := self._backend.serving):
-            accepted, _ = await serving.prewarmer.add(project_number(uid), self._sources(body, uid, xml))
+            accepted, _ = await serving.inference.prewarmer.add(project_number(uid), self._sources(body, uid, xml))
             return JsonResponse({"status": "ok", "action": action, "prewarming": accepted})
         return JsonResponse({"status": "ok", "action": action})
 
@@ -202,12 +202,14 @@ class _Endpoints:
         serving = await self._backend.ready()
         uid = self._backend.projects.meant(project_uid(body.get("project")))
         sources = self._sources(body, uid, _text(body, "label_config"))
-        accepted, already = await serving.prewarmer.add(project_number(uid), sources)
+        accepted, already = await serving.inference.prewarmer.add(project_number(uid), sources)
         return JsonResponse({"accepted": accepted, "already": already}, status_code=202)
 
     async def prewarm_progress(self, request: Request) -> Response:
         serving = await self._backend.ready()
-        return JsonResponse(serving.prewarmer.progress(project_number(request.query_params.get("project", ""))))
+        return JsonResponse(
+            serving.inference.prewarmer.progress(project_number(request.query_params.get("project", "")))
+        )
 
     async def train(self, _: Request) -> Response:
         raise NO_TRAINING

@@ -219,15 +219,14 @@ class MaskMaker:
     ) -> tuple[list[dict[str, Any]], float, str]:
         """The items, their score, and why there are none."""
         region = planned.drawn.first
-        width, height = region.frame.width, region.frame.height
-        if not width or not height or width * height > self._settings.limits.image_pixels:
-            width, height = image.width, image.height
-        elif not region.frame.shows(image.width, image.height):
-            upright = f"{image.width}x{image.height}"
-            return [], 0, f"it was drawn on an image of {width}x{height}, but the file, upright, is {upright}."
+        frame = region.frame
+        size = frame.size_on(image.width, image.height, self._settings.limits.image_pixels)
+        if size is None:
+            drawn, upright = f"{frame.width}x{frame.height}", f"{image.width}x{image.height}"
+            return [], 0, f"it was drawn on an image of {drawn}, but the file, upright, is {upright}."
         async with self._decodes:
             logits, score = await self._predictor.alone(image, planned.drawn.prompt(), urgency, steps)
-            mask = Mask(logits, width, height)
+            mask = Mask(logits, *size)
             style = self._settings.polygon
             found = await asyncio.to_thread(items, mask, region, planned.output, planned.naming, score, style)
         return found, score, "" if found else "the model sees no object there."

@@ -187,17 +187,16 @@ class Predictions:
 
     def _size(self, image: PreparedImage, drawn: DrawnObject) -> tuple[int, int]:
         """Width and height of the answer: the editor's, as long as it shows the same picture."""
-        width, height = drawn.first.frame.width, drawn.first.frame.height
-        if not width or not height or width * height > self._settings.limits.image_pixels:
-            return image.width, image.height
-        if not drawn.first.frame.shows(image.width, image.height):
+        frame = drawn.first.frame
+        size = frame.size_on(image.width, image.height, self._settings.limits.image_pixels)
+        if size is None:
             raise Problem(
                 409,
                 "image",
-                f"The editor shows an image of {width}x{height}, but the file is {image.width}x{image.height}: "
-                "reload the task, the image was probably replaced.",
+                f"The editor shows an image of {frame.width}x{frame.height}, but the file is "
+                f"{image.width}x{image.height}: reload the task, the image was probably replaced.",
             )
-        return width, height
+        return size
 
     def _report(self, problems: list[Problem]) -> None:
         """Those that others in the same request outlived."""

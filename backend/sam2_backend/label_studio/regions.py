@@ -54,9 +54,15 @@ class Frame:
     rotation: float
     item_index: int | None
 
-    def shows(self, width: int, height: int) -> bool:
-        """Whether an upright image of this size, in pixels, can be what the editor showed."""
-        return abs(self.width * height / (self.height * width) - 1) <= ASPECT_TOLERANCE
+    def size_on(self, width: int, height: int, most_pixels: int) -> tuple[int, int] | None:
+        """Width and height of an answer for an upright image of this size: what the editor showed.
+
+        The image's own where the editor told none, or more than `most_pixels`; None if it showed another picture.
+        """
+        if not self.width or not self.height or self.width * self.height > most_pixels:
+            return width, height
+        shown = abs(self.width * height / (self.height * width) - 1) <= ASPECT_TOLERANCE
+        return (self.width, self.height) if shown else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -24,17 +25,12 @@ def unfinished(name: str) -> str:
 
 
 def finished(target: Path, host: str) -> list[Path]:
-    """This host's whole backups, the oldest first: by name and by what they say of themselves."""
-    named = re.compile(re.escape(f"{PREFIX}{host}-") + r"\d{8}T\d{6}Z")
-    there = sorted(path for path in target.iterdir() if named.fullmatch(path.name)) if target.is_dir() else []
-    return [path for path in there if (said := _said(path)) and said.host == host]
+    """This host's whole backups, the oldest first."""
+    return [folder for folder, _ in _newest_first(target, host)][::-1]
 
 
 def latest(target: Path, host: str) -> tuple[Path, Manifest] | None:
-    for folder in reversed(finished(target, host)):
-        if said := _said(folder):
-            return folder, said
-    return None
+    return next(_newest_first(target, host), None)
 
 
 def remove_older(target: Path, host: str, count: int) -> list[Path]:
@@ -57,6 +53,15 @@ def remove_unfinished(target: Path, host: str) -> None:
     for path in target.iterdir():
         if named.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
+
+
+def _newest_first(target: Path, host: str) -> Iterator[tuple[Path, Manifest]]:
+    """This host's whole backups: by name and by what they say of themselves."""
+    named = re.compile(re.escape(f"{PREFIX}{host}-") + r"\d{8}T\d{6}Z")
+    there = sorted(path for path in target.iterdir() if named.fullmatch(path.name)) if target.is_dir() else []
+    for folder in reversed(there):
+        if (said := _said(folder)) and said.host == host:
+            yield folder, said
 
 
 def _said(folder: Path) -> Manifest | None:

@@ -35,9 +35,6 @@ class PostgreSQL:
         """The bytes that the database takes on its disk, more than a dump of it will."""
         return int(self.ask(f"SELECT pg_database_size('{NAME}')"))
 
-    def version(self) -> str:
-        return self.ask("SHOW server_version")
-
     def dump(self, target: Path) -> None:
         """A consistent dump, compressed; nobody waits for it."""
         with target.open("wb") as file:

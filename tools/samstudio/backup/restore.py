@@ -209,7 +209,7 @@ def _hand_on(deployment: Deployment) -> None:
     """Bring the live secrets to Label Studio's own copies, which it reads when it starts."""
     store = SecretStore(deployment.secrets_dir)
     for copy in sorted((deployment.config_dir / COPIES).glob("*")):
-        if store.exists(copy.name) and copy.read_text().strip() != (value := store.read(copy.name)):
+        if store.exists(copy.name) and not token_delivery.same(copy, value := store.read(copy.name)):
             token_delivery.renew(copy, value)
 
 

@@ -16,9 +16,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from samstudio import lock
-from samstudio.commands.common import AsJson, Check, deployment_of, studio
+from samstudio.commands.common import AsJson, Check, deployment_here, studio
 from samstudio.deployment import Deployment
-from samstudio.errors import NothingToLookAt, SamstudioError, WrongCommandLine
+from samstudio.errors import SamstudioError, WrongCommandLine
 from samstudio.output import emit, err, out, say, typed
 
 if TYPE_CHECKING:
@@ -218,15 +218,10 @@ def _ask(folder: Path, new: str, old: str) -> None:
 
 
 def _described() -> Deployment:
-    found = deployment_of()
-    if not found.described:
-        raise NothingToLookAt(
-            "Nothing is deployed on this host.",
-            found=f"no deployment.yml in {found.config_dir}",
-            expected="to run on the host of Label Studio, with the version that the backup is of",
-            command="./samstudio deploy",
-        )
-    return found
+    return deployment_here(
+        expected="to run on the host of Label Studio, with the version that the backup is of",
+        command="./samstudio deploy",
+    )
 
 
 @contextmanager

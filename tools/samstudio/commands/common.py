@@ -15,7 +15,7 @@ from samstudio import addresses, backend_client, balancer
 from samstudio import deployment as deployments
 from samstudio.backend_client import Backend
 from samstudio.deployment import Deployment
-from samstudio.errors import SamstudioError, WrongCommandLine
+from samstudio.errors import NothingToLookAt, SamstudioError, WrongCommandLine
 from samstudio.labelstudio import LabelStudio, connect
 from samstudio.output import say
 from samstudio.secret_store import API_TOKEN, BACKEND_PASSWORD, SecretStore
@@ -97,6 +97,24 @@ def deployment_of(
         found = replace(found, backend=replace(found.backend, basic_auth_user=backend_user))
     if title:
         found = replace(found, project=replace(found.project, title=title))
+    return found
+
+
+def deployment_here(*, expected: str, command: str) -> Deployment:
+    """The deployment of this very host.
+
+    Raises:
+        NothingToLookAt: there is none; `expected` and `command` say where else to look.
+        SamstudioError: `deployment.yml` cannot be used.
+    """
+    found = deployments.load()
+    if not found.described:
+        raise NothingToLookAt(
+            "Nothing is deployed on this host.",
+            found=f"no deployment.yml in {found.config_dir}",
+            expected=expected,
+            command=command,
+        )
     return found
 
 

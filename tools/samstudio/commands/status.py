@@ -7,8 +7,7 @@ from typing import Any
 import typer
 from rich.markup import escape
 
-from samstudio.commands.common import AsJson, backend_password, deployment_of, studio
-from samstudio.errors import NothingToLookAt
+from samstudio.commands.common import AsJson, backend_password, deployment_here, studio
 from samstudio.output import emit, out, say, typed
 
 NAME_WIDTH = 14
@@ -26,15 +25,11 @@ def status(as_json: AsJson = False) -> None:
     """
     from samstudio import status as looking
 
-    found = deployment_of()
-    if not found.described:
-        raise NothingToLookAt(
-            "Nothing is deployed on this host.",
-            found=f"no deployment.yml in {found.config_dir}",
-            expected="to run on the host that Label Studio was deployed to; samstudio doctor looks from elsewhere",
-            command="samstudio doctor --label-studio-url http://LABEL-STUDIO:8080 --backend-url http://BACKEND:9090"
-            "   # elsewhere; ./samstudio deploy makes one here",
-        )
+    found = deployment_here(
+        expected="to run on the host that Label Studio was deployed to; samstudio doctor looks from elsewhere",
+        command="samstudio doctor --label-studio-url http://LABEL-STUDIO:8080 --backend-url http://BACKEND:9090"
+        "   # elsewhere; ./samstudio deploy makes one here",
+    )
     result = looking.collect(found, lambda: studio(found), lambda: backend_password(found), say)
     emit(result, as_json=as_json, human=lambda: _show(result))
     if not result["healthy"]:

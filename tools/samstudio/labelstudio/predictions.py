@@ -5,7 +5,6 @@ Label Studio's own records say what is done, so whoever is interrupted finds out
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -55,7 +54,8 @@ def import_missing(studio: LabelStudio, project: int, predictions: Sequence[dict
     """
     version = predictions[0]["model_version"]
     lacking = set()
-    for ids in _batches([each["task"] for each in predictions], PAGE):
+    named = [each["task"] for each in predictions]
+    for ids in (named[start : start + PAGE] for start in range(0, len(named), PAGE)):
         query = {**_filtered(_version("not_contains", version)), **_selected(ids)}
         lacking |= {task["id"] for task in _page(studio, project, query, len(ids))["tasks"]}
     wanted = [each for each in predictions if each["task"] in lacking]
@@ -102,9 +102,3 @@ def _version(operator: str, version: str) -> dict[str, Any]:
 
 def _selected(ids: Sequence[int]) -> dict[str, Any]:
     return {"selectedItems": {"all": False, "included": list(ids)}, "ordering": ["tasks:id"]}
-
-
-def _batches(ids: Sequence[int], size: int) -> Iterator[list[int]]:
-    rest = iter(ids)
-    while batch := list(itertools.islice(rest, size)):
-        yield batch

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samstudio import labeling_configs
-from samstudio.errors import SamstudioError
+from samstudio.errors import NothingToLookAt, SamstudioError
 from samstudio.labelstudio.client import LabelStudio, api_errors
 
 if TYPE_CHECKING:
@@ -48,6 +48,16 @@ def number_of(studio: LabelStudio, title: str) -> int:
             command="samstudio register",
         )
     return _id(found)
+
+
+def without_tasks(number: int, lacking: str, expected: str) -> NothingToLookAt:
+    """The error for a project that has no task, and so nothing of what it lacks."""
+    return NothingToLookAt(
+        f"Project {number} has no task, so there is no {lacking}.",
+        found="no task",
+        expected=f"a project with {expected}",
+        command="samstudio status   # lists the projects",
+    )
 
 
 def by_id(studio: LabelStudio, number: int) -> Project:

@@ -72,9 +72,9 @@ class _Page:
         serving = await self._backend.ready()
         limit = self._backend.settings.limits.image_bytes
         steps = Steps()
-        async with self._uploads, serving.gate.enter():
+        async with self._uploads, serving.inference.gate.enter():
             data = await read(request, limit, ": raise MAX_IMAGE_BYTES of the backend")
-            image, outcome = await serving.embeddings.put(data, steps)
+            image, outcome = await serving.inference.embeddings.put(data, steps)
         return JsonResponse(
             {
                 "image": image.key.content,
@@ -89,9 +89,9 @@ class _Page:
         """{"image": hash, "result": regions as the editor sends them} → PNG of the mask; headers as `_answer` says."""
         serving, content, drawn = await self._asked(request)
         steps = Steps()
-        async with serving.gate.enter():
-            image, outcome = await serving.embeddings.of_content(content, Urgency.CLICK, steps)
-            logits, score = await serving.predictor.mask("ui", image, drawn.prompt(), drawn.strokes, steps)
+        async with serving.inference.gate.enter():
+            image, outcome = await serving.inference.embeddings.of_content(content, Urgency.CLICK, steps)
+            logits, score = await serving.inference.predictor.mask("ui", image, drawn.prompt(), drawn.strokes, steps)
             return await _answer(image, logits, {"X-Score": f"{score:.4f}", "X-Cache": outcome}, steps)
 
     async def preview(self, request: Request) -> Response:
@@ -99,8 +99,8 @@ class _Page:
         serving, content, drawn = await self._asked(request)
         steps = Steps()
         async with self._previews.enter():
-            image, outcome = await serving.embeddings.of_content(content, Urgency.PREVIEW, steps)
-            logits, score = await serving.predictor.alone(image, drawn.prompt(), Urgency.PREVIEW, steps)
+            image, outcome = await serving.inference.embeddings.of_content(content, Urgency.PREVIEW, steps)
+            logits, score = await serving.inference.predictor.alone(image, drawn.prompt(), Urgency.PREVIEW, steps)
             return await _answer(image, logits, {"X-Score": f"{score:.4f}", "X-Cache": outcome}, steps)
 
     async def _asked(self, request: Request) -> tuple[Serving, str, DrawnObject]:
