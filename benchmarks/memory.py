@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import threading
+import time
 from argparse import Namespace
 from contextlib import suppress
 from pathlib import Path
@@ -84,7 +85,8 @@ def measure(asked: Namespace, folder: Path) -> None:
             answer = server.post("/predict", click_body(f"{number}.jpg", 50, 50, WIDTH, HEIGHT))
             assert answer.status_code == 200, answer.text
         working.end()
-        cache = server.get("/status").json()["cache"]
+        while (cache := server.get("/status").json()["cache"])["disk_entries"] < IMAGES:
+            time.sleep(0.1)  # they are written behind the answers
         print(
             f"| {Path(asked.config).stem} | {watched.peak:.0f} | {ready:.0f} | {working.peak:.0f} "
             f"| {cache['memory_bytes'] / IMAGES / 1e6:.1f} | {cache['disk_bytes'] / IMAGES / 1e6:.1f} |",

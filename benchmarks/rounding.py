@@ -1,10 +1,11 @@
-"""What an encoder in half precision or int8 does to the masks: ours against fp32, whole masks and sure pixels.
+"""What half precision or int8 does to the masks: ours against fp32, whole masks and sure pixels.
 
     python benchmarks/rounding.py --configs configs/sam2.1/sam2.1_hiera_t.yaml
     python benchmarks/rounding.py --precision int8
 
-PyTorch computes bfloat16 on any CPU, slowly; OpenVINO only where the CPU does, but int8 anywhere. With random weights,
-as here without `--checkpoint`, logits are near zero all over the image, the worst case. Prints a markdown table.
+A CPU that multiplies bfloat16 computes encoder and decoder in it, as they are served; on another one PyTorch does so
+for the encoder alone, slowly. With random weights, as here without `--checkpoint`, logits are near zero all over the
+image, the worst case. Prints a markdown table.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from sam2_backend.engine import load_engine
 from sam2_backend.engine.build import build_model
 from sam2_backend.engine.interface import Prompt
 from sam2_backend.engine.reference import ReferenceEngine
-from sam2_backend.engine.select import config_path
+from sam2_backend.engine.select import config_path, cpu_multiplies_bf16
 from sam2_backend.engine.selfcheck import cases, confident_iou, drawn_image
 from sam2_backend.engine.token_engine import TokenEngine
 from sam2_backend.engine.torch_engine import TorchEngine
@@ -48,7 +49,7 @@ def main() -> None:
 
 
 def rounding(model: SAM2Base, config: str, precision: str) -> TokenEngine:
-    if precision != "int8":
+    if precision == "f16" or (precision == "bf16" and not cpu_multiplies_bf16()):
         return TorchEngine(model, torch.device("cpu"), precision=precision)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / "model.pt"

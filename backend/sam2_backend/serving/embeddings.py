@@ -12,7 +12,7 @@ import os
 from collections.abc import Coroutine
 from typing import Any, Literal
 
-from sam2_backend.engine.interface import Engine, Pixels, Prepared
+from sam2_backend.engine.interface import Engine, Pixels
 from sam2_backend.images.decode import read_image
 from sam2_backend.images.fetch import Fetcher
 from sam2_backend.images.sources import Source, mounted
@@ -62,6 +62,7 @@ class Embeddings:
         self._working: dict[tuple[str, bool], _Work] = {}
         self._encoding: dict[Key, _Work] = {}
         self._behind: set[asyncio.Task[None]] = set()
+        self._unwritten: dict[Key, PreparedImage] = {}
         self.counts = {"memory": 0, "disk": 0, "miss": 0, "evictions": 0}
         self.memory = MemoryTier(
             _memory_limit(engine, settings.cache_memory_bytes), lambda: self._count_eviction("memory")
@@ -159,7 +160,7 @@ class Embeddings:
         return Key(content, self._engine_hash)
 
     def _holds(self, key: Key, *, on_disk: bool) -> bool:
-        return self.memory.get(key) is not None or (on_disk and self.disk.has(key))
+        return self.memory.get(key) is not None or (on_disk and (key in self._unwritten or self.disk.has(key)))
 
     def _believed(self, source: Source) -> Sighting | None:
         """What was seen at the address, if that needs no asking."""
@@ -244,8 +245,9 @@ class Embeddings:
                 prepared = await self._device.encode(pixels, work.claim)
         finally:
             del self._encoding[key]
-        self._store_behind(key, prepared, width, height, work)
-        return PreparedImage(key, prepared, width, height)
+        image = PreparedImage(key, prepared, width, height)
+        self._store_behind(image, work)
+        return image
 
     def _pixels(self, data: bytes) -> tuple[Pixels, int, int]:
         """The model's input, and the upright image's width and height. Blocks."""
@@ -253,7 +255,7 @@ class Embeddings:
         return self._engine.pixels(upright.pixels), upright.width, upright.height
 
     async def _stored(self, key: Key, work: _Work, steps: Steps) -> PreparedImage | None:
-        if image := self.memory.get(key):
+        if image := self.memory.get(key) or self._unwritten.get(key):
             work.outcome = "memory"
             return image
         if not self.disk.has(key):
@@ -272,7 +274,7 @@ class Embeddings:
         work.outcome = "disk"
         return PreparedImage(key, prepared, stored.width, stored.height)
 
-    def _store_behind(self, key: Key, prepared: Prepared, width: int, height: int, work: _Work) -> None:
+    def _store_behind(self, image: PreparedImage, work: _Work) -> None:
         """Behind a disk that is slower than annotators an image stays in memory alone."""
         if not self.disk.enabled:
             return
@@ -284,11 +286,14 @@ class Embeddings:
             if work.claim.urgency == Urgency.CLICK:
                 await asyncio.sleep(CLICK_SECONDS)
             try:
-                embedding = await self._device.export(prepared)
-                await asyncio.to_thread(self.disk.write, key, StoredImage(embedding, width, height))
+                embedding = await self._device.export(image.prepared)
+                await asyncio.to_thread(self.disk.write, image.key, StoredImage(embedding, image.width, image.height))
             except Exception:
                 log.exception("An image embedding could not be stored")
+            finally:
+                del self._unwritten[image.key]
 
+        self._unwritten[image.key] = image
         task = asyncio.create_task(store())
         self._behind.add(task)
         task.add_done_callback(self._behind.discard)

@@ -7,7 +7,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +24,7 @@ from sam2_backend.images.fetch import Fetched
 from sam2_backend.images.sources import Source, locate
 from sam2_backend.metrics import Metrics
 from sam2_backend.problems import Problem, ProblemLog
+from sam2_backend.serving import embeddings
 from sam2_backend.serving.claim import Urgency
 from sam2_backend.serving.device import Device
 from sam2_backend.serving.embeddings import MOST_BEHIND, Embeddings
@@ -37,6 +38,7 @@ from sam2_backend.steps import Steps
 from stand_in_engine import DiscEngine, DiscState
 
 IMAGES = 40
+TURNS = 50  # of the event loop, more than any news from a thread takes to reach everybody who waits for it
 LIMIT = 6  # MAX_PREWARM_TASKS
 BROKEN = 7  # every image whose number is a multiple of it is no image
 MOUNTED = 3  # every image whose number is a multiple of it is a mounted file
@@ -98,24 +100,22 @@ class Addresses:
         return Fetched(picture((colour, 0, 0), size=(8, 8)), (("If-None-Match", str(colour)),))
 
 
-class CountingExecutor(ThreadPoolExecutor):
-    """Knows whether it is idle."""
+class CountingLoop(asyncio.SelectorEventLoop):
+    """in_threads: what its threads were asked for, and have not told it yet."""
 
     def __init__(self) -> None:
-        super().__init__(8)
-        self.pending = 0
-        self._lock = threading.Lock()
+        super().__init__()
+        self.in_threads = 0
+        self.set_default_executor(ThreadPoolExecutor(8))
 
-    def submit(self, *work: Any, **options: Any) -> Future[Any]:
-        with self._lock:
-            self.pending += 1
-        future = super().submit(*work, **options)
-        future.add_done_callback(self._done)
+    def run_in_executor(self, executor: Any, *work: Any) -> asyncio.Future[Any]:  # type: ignore[override]
+        self.in_threads += 1
+        future = super().run_in_executor(executor, *work)
+        future.add_done_callback(self._told)
         return future
 
-    def _done(self, _: Future[Any]) -> None:
-        with self._lock:
-            self.pending -= 1
+    def _told(self, _: asyncio.Future[Any]) -> None:
+        self.in_threads -= 1
 
 
 class Bench:
@@ -123,11 +123,11 @@ class Bench:
 
     def __init__(self) -> None:
         self._folder = TemporaryDirectory()
-        self.loop = asyncio.new_event_loop()
-        self._executor = CountingExecutor()
-        self.loop.set_default_executor(self._executor)
+        self.loop = CountingLoop()
         self.engine, self.addresses = HeldEngine(), Addresses(Path(self._folder.name))
         self.now = 0.0
+        # Nothing waits for a clock here but what the bench tells the time.
+        self._click_seconds, embeddings.CLICK_SECONDS = embeddings.CLICK_SECONDS, 0.0
         chosen = from_environment({"CACHE_DIR": self._folder.name, "MAX_PREWARM_TASKS": str(LIMIT)})
         metrics = Metrics()
         self.device = Device(self.engine, overlaps=True, lost=print)
@@ -151,10 +151,14 @@ class Bench:
 
     async def _settled(self) -> None:
         quiet = 0
-        while quiet < 3:
-            await asyncio.sleep(0.001)
-            waits = self.device.depth == 0 or self.engine.holds
-            quiet = quiet + 1 if waits and not self._executor.pending else 0
+        while quiet < TURNS:
+            await asyncio.sleep(0)
+            encoder_waits = self.device.depth == 0 or self.engine.holds
+            if encoder_waits and not self.device._decoder.depth and not self.loop.in_threads:
+                quiet += 1
+            else:
+                quiet = 0
+                await asyncio.sleep(0.0005)
 
     def encode_one(self) -> None:
         """Lets the engine finish the encode that it holds."""
@@ -173,11 +177,16 @@ class Bench:
 
     def lose_embeddings(self) -> None:
         """Memory and disk have none any more; what lay at which address is still known."""
+        self.run(self._written())
         self.embeddings.memory.clear()
         for path in Path(self._folder.name).rglob("*.emb"):
             path.unlink()
         self.embeddings.disk = DiskTier(Path(self._folder.name), 1 << 30)
         self.embeddings.disk.open()
+
+    async def _written(self) -> None:
+        if self.embeddings._behind:
+            await asyncio.wait(self.embeddings._behind)
 
     def click(self, number: int) -> asyncio.Task[Any]:
         async def clicked() -> Any:
@@ -213,12 +222,13 @@ class Bench:
         await asyncio.gather(*rest, return_exceptions=True)
 
     def close(self) -> None:
+        embeddings.CLICK_SECONDS = self._click_seconds
         self.engine.let(10_000)
         self.run(self.prewarmer.stop())
         self.run(self.embeddings.close())
         self.loop.run_until_complete(self._let_go())
         self.device.close()
-        self._executor.shutdown()
+        self.loop.run_until_complete(self.loop.shutdown_default_executor())
         self.loop.close()
         self._folder.cleanup()
 
@@ -488,6 +498,28 @@ def test_a_slow_disk_keeps_few_embeddings_waiting() -> None:
         bench.loop.call_soon(written.set)
         bench.finish()
         assert set(range(30, 34)) <= set(bench.addresses.asked)
+
+    with_bench(test)
+
+
+def test_an_embedding_that_is_still_being_written_is_not_made_again() -> None:
+    def test(bench: Bench) -> None:
+        written, exported = asyncio.Event(), bench.device.export
+
+        async def export(prepared: Any) -> Any:
+            await written.wait()
+            return await exported(prepared)
+
+        bench.device.export = export  # type: ignore[method-assign]
+        bench.engine.let(100)
+        bench.prewarm(range(1, 3))
+        bench.finish()
+        bench.prewarm(range(1, 2))
+        bench.click(2)
+        bench.finish()
+        bench.loop.call_soon(written.set)
+        bench.finish()
+        assert sorted(bench.engine.started) == [1, 2]
 
     with_bench(test)
 
