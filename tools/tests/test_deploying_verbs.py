@@ -150,6 +150,37 @@ def test_a_playbook_that_fails_ends_with_1_and_in_json_says_where(
     assert "no such thing" in capfd.readouterr().err or capfd.readouterr().out == ""
 
 
+@pytest.mark.parametrize("connection", ["local", "ssh"])
+@pytest.mark.parametrize("given", ["", "--become-password-file wrong"])
+def test_a_host_whose_sudo_wants_a_password_is_named_with_the_way_out(
+    clone: Path, given: str, connection: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """sudo and ssh are played: the real sudo asks no root, who runs these tests, and there is no other host."""
+    played = {
+        "sudo": """
+            case "$*" in *" -n "*) echo 'sudo: a password is required' >&2; exit 1 ;; esac
+            while [ "$1" != -p ]; do shift; done
+            printf %s "$2" >&2; read -r given; echo 'Sorry, try again.' >&2; sleep 1""",
+        "ssh": 'for last; do :; done; exec sh -c "$last"',
+    }
+    for name, script in played.items():
+        (clone / name).write_text(f"#!/bin/sh\n{script}\n")
+        (clone / name).chmod(0o755)
+    (clone / "lab.ini").write_text(
+        f"lab1 ansible_connection={connection} ansible_ssh_executable={clone}/ssh ansible_become_exe={clone}/sudo "
+        f"ansible_become=true ansible_become_user=nobody ansible_python_interpreter={sys.executable}\n"
+    )
+    (clone / "wrong").write_text("not the password")
+    monkeypatch.chdir(clone)
+    write(clone, "site.yml", {"name": "Look", "ansible.builtin.setup": {}})
+    ran = CliRunner().invoke(app, ["deploy", "-i", "lab.ini", *given.split(), "--json"])
+    assert ran.exit_code == 1
+    told = json.loads(ran.stdout)["error"]
+    assert told["message"].startswith("sudo wants a password on lab1")
+    assert "lab1, Look: " in told["found"]
+    assert told["command"] == f"samstudio deploy -i lab.ini {given or '--ask-become-pass'}"
+
+
 def test_secrets_of_a_failed_task_stay_hidden(clone: Path) -> None:
     broken = {"name": "Start it", "ansible.builtin.fail": {"msg": "hunter2"}, "no_log": True}
     write(clone, "site.yml", broken)

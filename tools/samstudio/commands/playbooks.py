@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -23,6 +24,8 @@ from samstudio.output import emit, err, out
 PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
 INTERRUPTED = 130
 STDERR = 2
+#: What Ansible says of a sudo that got no password, or a wrong one: over SSH, and on this machine.
+NO_PASSWORD = re.compile(r"(Missing|Incorrect) sudo password|sudo: a password is required|Sorry, try again")
 #: What `destroy` removes, and what it leaves or removes with --data; playbooks/destroy.yml does it.
 REMOVED = (
     "the containers of Label Studio, the backend, the balancer, the TLS proxy and the database",
@@ -167,6 +170,8 @@ def run(verb: str, extra: list[str], *, as_json: bool = False) -> dict[str, Any]
         report = playbooks.report(file)
     results = report.pop("results")
     changed = any(sums["changed"] for sums in report["hosts"].values())
+    if code and (refused := sorted({each["host"] for each in report["failed"] if NO_PASSWORD.search(each["message"])})):
+        raise _without_password(verb, extra, refused, report["failed"])
     if code and as_json:
         raise _failed(verb, extra, code, report["failed"], changed)
     if code:
@@ -194,11 +199,24 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
             return code
 
 
+def _without_password(verb: str, extra: list[str], hosts: list[str], failed: list[dict[str, str]]) -> SamstudioError:
+    asks = () if playbooks.read(extra).become_password else ("--ask-become-pass",)
+    return SamstudioError(
+        f"sudo wants a password on {', '.join(hosts)}, and it got none that it takes.",
+        found=_told(failed),
+        expected="the password of the user that the inventory names (ansible_user), or a sudo that wants none",
+        command=shlex.join(["samstudio", verb, *extra, *asks]),
+    )
+
+
+def _told(failed: list[dict[str, str]]) -> str:
+    return "; ".join(f"{each['host']}, {each['task']}: {each['message']}" for each in failed)
+
+
 def _failed(verb: str, extra: list[str], code: int, failed: list[dict[str, str]], changed: bool) -> SamstudioError:
-    told = "; ".join(f"{each['host']}, {each['task']}: {each['message']}" for each in failed)
     error = SamstudioError(
         f"samstudio {verb} stopped before its end.",
-        found=told or f"ansible-playbook ended with exit code {code}",
+        found=_told(failed) or f"ansible-playbook ended with exit code {code}",
         expected="every task to succeed",
         command=f"{shlex.join(['samstudio', verb, *extra])}   # once the cause is mended; it goes on where it stopped",
     )
