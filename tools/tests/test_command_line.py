@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -67,8 +68,9 @@ def locked(tmp_path: Path) -> Iterator[Path]:
     store.ensure()
     store.write("label_studio_api_token", "x" * 40)
     (folder / "deployment.yml").write_text("label_studio: {url: 'http://127.0.0.1:9'}\n")
-    for above in (folder, tmp_path, *tmp_path.parents[:2]):
-        above.chmod(above.stat().st_mode | 0o055)
+    for above in (folder, *folder.parents):
+        if Path(tempfile.gettempdir()) in above.parents:
+            above.chmod(above.stat().st_mode | 0o055)
     if os.geteuid():
         store.folder.chmod(0)
     yield folder
