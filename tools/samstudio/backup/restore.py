@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
+import samstudio
 from samstudio import token_delivery
 from samstudio.backup import database, journal, keep, manifest, service
 from samstudio.backup.journal import Journal, Phase
@@ -296,21 +297,29 @@ def _taken_back(error: SamstudioError, left: list[str]) -> SamstudioError:
 
 
 def _require_same_kind(deployment: Deployment, found: Manifest) -> None:
-    here = database.of(deployment)
-    if found.label_studio != deployment.label_studio.version:
+    here, wanted = (
+        _versions(samstudio.__version__, deployment.label_studio.version),
+        _versions(found.samstudio, found.label_studio),
+    )
+    if here != wanted:
         raise SamstudioError(
-            "The backup was made with another version of Label Studio than is deployed here.",
-            found=f"Label Studio {deployment.label_studio.version}",
-            expected=f"Label Studio {found.label_studio}, as samstudio {found.samstudio} deploys it",
-            command=f"./samstudio deploy   # in the folder of the samstudio {found.samstudio} that made the backup",
+            f"The backup was made by {wanted}, and {here} is deployed here.",
+            found=here,
+            expected=wanted,
+            command=f"cd /path/to/samstudio-{found.samstudio} && ./samstudio deploy   # the folder of that version",
         )
-    if found.database != here.kind:
+    database_here = database.of(deployment).kind
+    if found.database != database_here:
         raise SamstudioError(
             "The backup was made with another kind of database than is deployed here.",
-            found=here.kind,
+            found=database_here,
             expected=found.database,
             command=f"./samstudio deploy -e label_studio_database={found.database}",
         )
+
+
+def _versions(tools: str, label_studio: str) -> str:
+    return f"samstudio {tools} with Label Studio {label_studio}"
 
 
 def _require_room(deployment: Deployment, found: Manifest) -> None:
