@@ -218,7 +218,7 @@ def test_a_restore_that_was_cut_off_is_in_the_way_of_everything_else(host: Path,
     cut_off = journal.Journal(journal.Phase.PROVING, str(backup), "2026-11-28", held, True, True, ())
     cut_off.reach(host, journal.Phase.PROVING)
     before = (host / journal.NAME).read_text()
-    for words in (["backup", "--to", str(target)], ["restore", str(backup), "--check"]):
+    for words in (["backup", "--to", str(target)], ["restore", str(backup), "--check"], ["restore", "--rehearse"]):
         assert "samstudio restore --finish" in fails(host, *words)["command"]
     told = run(host, "restore", "--finish", "--check")
     assert told["changed"]
@@ -266,7 +266,7 @@ def test_a_backup_of_other_versions_is_refused_with_the_command_that_brings_them
     backup = back_up(host, target)
     told = json.loads((backup / manifest.FILE).read_text())
     (backup / manifest.FILE).write_text(json.dumps({**told, "samstudio": tools, "label_studio": label_studio}))
-    for words in (["--yes"], ["--check"]):
+    for words in (["--yes"], ["--check"], ["--rehearse"]):
         error = fails(host, "restore", str(backup), *words)
         here, wanted = (
             f"samstudio {__version__} with Label Studio 1.23.2",

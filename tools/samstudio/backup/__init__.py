@@ -10,5 +10,5 @@ A backup is a folder, `samstudio-HOST-TIME`, that has this name only once it is 
 
 Rooms: `manifest` describes and checks one, `make` writes it, `keep` removes older ones; `contents` counts what a
 database holds, `sqlite` and `postgresql` are the two kinds of `database`; `restore` brings one back, by the steps of
-`journal` and the renames of `swap`; `service` stops and starts Label Studio.
+`journal` and the renames of `swap`; `service` stops and starts Label Studio; `history` notes how the last ones ended.
 """
