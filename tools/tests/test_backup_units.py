@@ -28,24 +28,27 @@ WRITE = """
 NAMES = {f"samstudio-{job}.{kind}" for job in ("backup", "rehearsal") for kind in ("service", "timer")}
 
 
-@pytest.fixture(scope="module")
-def units(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def write(folder: Path, **more: str) -> dict[str, str]:
     """What the role writes, by name."""
-    folder = tmp_path_factory.mktemp("units")
     written = folder / "written"
     written.mkdir()
     (folder / "play.yml").write_text(WRITE)
     told = {
         "role": str(ROOT / "roles" / "backups"),
         "units": str(written),
-        "backups_to": "/mnt/nas/label studio",
         "samstudio_config_dir": "/etc/samstudio",
         "samstudio_data_dir": "/srv/lab",
         "samstudio_tools_command": [sys.executable, "-m", "samstudio", "--config-dir", "/etc/samstudio"],
+        **more,
     }
     done = ansible("play.yml", "-e", json.dumps(told), cwd=folder)
     assert done.returncode == 0, done.stdout
     return {path.name: path.read_text() for path in written.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def units(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return write(tmp_path_factory.mktemp("units"), backups_to="/mnt/nas/label studio")
 
 
 def settings(unit: str) -> dict[str, str]:
@@ -84,3 +87,18 @@ def test_they_write_where_data_and_backups_are_and_nowhere_else(units: dict[str,
         assert (found["ProtectSystem"], found["NoNewPrivileges"]) == ("strict", "yes")
         assert shlex.split(found["ReadWritePaths"]) == ["/etc/samstudio", "/srv/lab", "/mnt/nas/label studio"]
         assert set(found["CapabilityBoundingSet"].split()) == {"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER"}
+
+
+@pytest.mark.parametrize(
+    ("repository", "folders"),
+    [("sftp:backup@vault:/label-studio", []), ("/mnt/usb/repository", ["/mnt/usb/repository"])],
+)
+def test_a_repository_on_another_host_is_no_folder_of_this_one(
+    tmp_path: Path, repository: str, folders: list[str]
+) -> None:
+    units = write(tmp_path, backups_to=f"restic:{repository}", backups_password_file="/root/restic-password")
+    assert verify(tmp_path / "verified", units) == ""
+    found = settings(units["samstudio-backup.service"])
+    assert f"--to restic:{repository} --keep 14 --password-file /root/restic-password" in found["ExecStart"]
+    assert shlex.split(found["ReadWritePaths"])[2:] == folders
+    assert found.get("RequiresMountsFor", "").split() == folders

@@ -36,8 +36,12 @@ class Good:
 
     #: UTC, ISO 8601
     ended: str
+    #: its folder, or its snapshot's id
     backup: str
     contents: str
+    #: restic's, and the file of its password; "" for a folder
+    repository: str = ""
+    password_file: str = ""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -68,9 +72,11 @@ def read(config_dir: Path, kind: Kind) -> Last:
         return Last(error=f"{file} cannot be understood: {str(error).splitlines()[0]}")
 
 
-def succeeded(config_dir: Path, kind: Kind, backup: str, contents: str) -> None:
+def succeeded(
+    config_dir: Path, kind: Kind, backup: str, contents: str, repository: str = "", password_file: str = ""
+) -> None:
     now = _now()
-    _write(config_dir, kind, Last(ended=now, good=Good(now, backup, contents)))
+    _write(config_dir, kind, Last(ended=now, good=Good(now, backup, contents, repository, password_file)))
 
 
 @contextlib.contextmanager

@@ -83,7 +83,7 @@ def _show_fleet(part: dict[str, Any]) -> None:
 def _show_backups(part: dict[str, Any]) -> None:
     for name in ("backup", "rehearsal"):
         last = part[name]
-        good = f"{_ago(last['good']['ended'])}, {last['good']['backup']}" if last["good"] else ""
+        good = f"{_ago(last['good']['ended'])}, {_place(last['good'])}" if last["good"] else ""
         if last["error"]:
             when = f" {_ago(last['ended'])}" if last["ended"] else ""
             _line(name, f"[red]failed[/]{when}: {escape(last['error'])}")
@@ -91,6 +91,10 @@ def _show_backups(part: dict[str, Any]) -> None:
         _line("" if last["error"] else name, escape(good or "none yet"))
     for sentence in part["wrong"]:
         _line("", f"[red]{escape(sentence)}[/]; journalctl -u 'samstudio-*'")
+
+
+def _place(good: dict[str, str]) -> str:
+    return f"{good['backup']} of {good['repository']}" if good["repository"] else good["backup"]
 
 
 def _ago(moment: str) -> str:
