@@ -9,12 +9,13 @@ import typer
 
 from samstudio import __version__, deployment
 from samstudio.commands import bundle, fleet, playbooks, samples, secrets, ssrf, token, tunnel
-from samstudio.commands.backup import backup, restore
+from samstudio.commands.backup import backup
 from samstudio.commands.click import click
 from samstudio.commands.doctor import doctor
 from samstudio.commands.masks import masks
 from samstudio.commands.prewarm import prewarm
 from samstudio.commands.register import register
+from samstudio.commands.restore import restore
 from samstudio.commands.status import status
 from samstudio.verbs import (
     CONNECTING,

@@ -90,6 +90,12 @@ class ImageSettings:
 
 
 @dataclass(frozen=True, config=_READ)
+class BackupSettings:
+    #: the systemd timer that was asked for, "" for none
+    timer: str = ""
+
+
+@dataclass(frozen=True, config=_READ)
 class Deployment:
     """What was deployed on this host; the defaults are those of the quick start."""
 
@@ -100,6 +106,7 @@ class Deployment:
     balancer: BalancerSettings = field(default_factory=BalancerSettings)
     project: ProjectSettings = field(default_factory=ProjectSettings)
     images: ImageSettings = field(default_factory=ImageSettings)
+    backups: BackupSettings = field(default_factory=BackupSettings)
     #: whether a deployment.yml describes this pair
     described: bool = False
 

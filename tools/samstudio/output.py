@@ -6,13 +6,22 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from samstudio.errors import SamstudioError
 
@@ -48,6 +57,15 @@ def bar() -> Progress:
         TimeRemainingColumn(),
     )
     return Progress(*columns, console=err, disable=not sys.stderr.isatty())
+
+
+@contextmanager
+def byte_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """How far something of so many bytes is; what is given is told how many more are through."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True) as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda count: progress.advance(task, count)
 
 
 def emit(result: Mapping[str, Any], *, as_json: bool, human: Callable[[], None]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import samstudio
 from samstudio import backend_client, balancer, lock
-from samstudio.backup import journal
+from samstudio.backup import history, journal
 from samstudio.deployment import Deployment
 from samstudio.errors import SamstudioError
 from samstudio.labelstudio import LabelStudio, api_errors, label_studio_client, ml_backends, projects
@@ -28,8 +28,8 @@ def collect(
 
     Returns:
         `changed` (False), `healthy`, `samstudio`, `label_studio`, `backend`, `backends` (those of a
-        fleet), `projects`, `sign_in`, `unfinished_restore` (a sentence, or ""); a part that could not be read
-        holds `error` instead, in the shape of a command's error. Without a connected project nothing is healthy.
+        fleet), `projects`, `sign_in`, `unfinished_restore` (a sentence, or ""), `backups`; a part that could not be
+        read holds `error` instead, in the shape of a command's error. Without a connected project nothing is healthy.
     """
     say(f"asking Label Studio at {deployment.label_studio.url} for its version")
     label_studio = _part(lambda: _label_studio(deployment))
@@ -37,10 +37,11 @@ def collect(
     say(f"asking the backend at {deployment.backend.url} how it is")
     served = _part(lambda: _backend(deployment, backend_password))
     behind = _part(lambda: {"servers": [asdict(server) for server in balancer.of(deployment)]})
-    unfinished = unfinished_restore(deployment)
+    unfinished, backups = unfinished_restore(deployment), history.report(deployment)
     return {
         "changed": False,
         "healthy": not unfinished
+        and not backups["wrong"]
         and not any("error" in part for part in (label_studio, connected, served, behind))
         and served["state"] == "ready"
         and all(server["state"].startswith("UP") for server in behind["servers"])
@@ -53,6 +54,7 @@ def collect(
         "projects": connected,
         "sign_in": _sign_in(deployment),
         "unfinished_restore": unfinished,
+        "backups": backups,
     }
 
 

@@ -92,8 +92,8 @@ def test_what_was_annotated_meanwhile_is_whole_on_another_host(
     with deployed.full(tmp_path / "new", label_studio_cache, engine, image) as new:
         new.secrets.write(ADMIN_PASSWORD, "of another deployment")
         assert not tokens.is_valid(new.url, token)
-        rehearsed = run(new.config, "restore", str(folder), "--check")
-        assert (rehearsed["changed"], rehearsed["restored"]) == (True, False)
+        rehearsed = run(new.config, "restore", str(folder), "--rehearse")
+        assert (rehearsed["changed"], rehearsed["restored"]) == (False, False)
         assert sqlite.counts(new.data / sqlite.NAME)["annotations"] == 0
 
         restored = run(new.config, "restore", str(folder), "--yes")

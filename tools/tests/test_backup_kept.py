@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
-from samstudio import deployment, lock, status
+from samstudio import __version__, deployment, lock, status
 from samstudio.backup import contents, journal, make, manifest, sqlite
 from samstudio.secret_store import SecretStore
 
@@ -218,7 +218,7 @@ def test_a_restore_that_was_cut_off_is_in_the_way_of_everything_else(host: Path,
     cut_off = journal.Journal(journal.Phase.PROVING, str(backup), "2026-11-28", held, True, True, ())
     cut_off.reach(host, journal.Phase.PROVING)
     before = (host / journal.NAME).read_text()
-    for words in (["backup", "--to", str(target)], ["restore", str(backup), "--check"]):
+    for words in (["backup", "--to", str(target)], ["restore", str(backup), "--check"], ["restore", "--rehearse"]):
         assert "samstudio restore --finish" in fails(host, *words)["command"]
     told = run(host, "restore", "--finish", "--check")
     assert told["changed"]
@@ -259,13 +259,27 @@ def test_a_damaged_backup_is_not_restored(
     assert journal.read(host) is None
 
 
-def test_another_version_or_kind_of_database_is_refused_with_the_command(host: Path, target: Path) -> None:
+@pytest.mark.parametrize(("tools", "label_studio"), [("0.9.0", "1.23.2"), (__version__, "1.22.0"), ("0.9.0", "1.22.0")])
+def test_a_backup_of_other_versions_is_refused_with_the_command_that_brings_them(
+    host: Path, target: Path, tools: str, label_studio: str
+) -> None:
+    backup = back_up(host, target)
+    told = json.loads((backup / manifest.FILE).read_text())
+    (backup / manifest.FILE).write_text(json.dumps({**told, "samstudio": tools, "label_studio": label_studio}))
+    for words in (["--yes"], ["--check"], ["--rehearse"]):
+        error = fails(host, "restore", str(backup), *words)
+        here, wanted = (
+            f"samstudio {__version__} with Label Studio 1.23.2",
+            f"samstudio {tools} with Label Studio {label_studio}",
+        )
+        assert error["message"] == f"The backup was made by {wanted}, and {here} is deployed here."
+        assert error["command"].startswith(f"cd /path/to/samstudio-{tools} && ./samstudio deploy ")
+    assert journal.read(host) is None
+
+
+def test_a_backup_of_another_kind_of_database_is_refused_with_the_command(host: Path, target: Path) -> None:
     backup = back_up(host, target)
     described = yaml.safe_load((host / "deployment.yml").read_text())
-    newer = {"label_studio": {**described["label_studio"], "version": "1.24.0"}}
-    (host / "deployment.yml").write_text(yaml.safe_dump(newer))
-    error = fails(host, "restore", str(backup), "--yes")
-    assert (error["found"], "1.23.2" in error["expected"]) == ("Label Studio 1.24.0", True)
     (host / "deployment.yml").write_text(yaml.safe_dump({**described, "database": {"kind": "postgresql"}}))
     assert "-e label_studio_database=sqlite" in fails(host, "restore", str(backup), "--yes")["command"]
     elsewhere = {"kind": "postgresql", "host": "db1"}

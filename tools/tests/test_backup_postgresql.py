@@ -143,7 +143,7 @@ def test_a_dump_is_loaded_counted_and_exchanged(host: Host, tmp_path: Path) -> N
     (backup / manifest.FILE).write_text(json.dumps(told))
     password = mine.read("postgres_password")
 
-    run(host.config, "restore", str(backup), "--check")
+    run(host.config, "restore", str(backup), "--rehearse")
     assert (host.shown(), host.databases()) == ("two", [NAME])
     done = restoring.restore(found, backup, restoring.usable(found, backup, BAR), BAR, QUIET)
     assert host.shown() == "one"

@@ -16,7 +16,7 @@ from samstudio.labelstudio.session import sign_in
 from samstudio.secret_store import API_TOKEN, SecretStore
 
 from tools.tests import label_studio
-from tools.tests.commands import fails, run
+from tools.tests.commands import fails, invoke, run
 from tools.tests.label_studio import RunningLabelStudio
 from tools.tests.stand_in_backend import StandIn
 
@@ -183,6 +183,15 @@ def test_a_backend_that_is_down_leaves_no_record(ready: Path, server: RunningLab
     assert "health check failed" in error["found"]
     project = projects.all_projects(studio)[0]
     assert ml_backends.records(studio, int(project.id or 0)) == []
+
+
+def test_a_timer_without_backups_is_not_healthy(ready: Path) -> None:
+    run(ready, "register")
+    assert run(ready, "status")["backups"]["scheduled"] is False
+    described = (ready / "deployment.yml").read_text()
+    (ready / "deployment.yml").write_text(f"{described}backups: {{timer: {ready}/no-such.timer}}\n")
+    code, told = invoke(ready, "status")
+    assert (code, told["healthy"], len(told["backups"]["wrong"])) == (1, False, 2)
 
 
 def test_opening_a_task_asks_for_an_embedding_and_stores_nothing(

@@ -92,6 +92,11 @@ def test_a_specification_is_of_an_entry_point_that_is_used(role: str) -> None:
         ({"model_registration_config": "fancy"}, "model_registration_config"),
         ({"label_studio_extra_environment": {"DEBUG": "true"}}, "Found DEBUG in label_studio_extra_environment"),
         ({"label_studio_admitted_addresses": ["10.0.0.0/4"]}, "10.0.0.0/4"),
+        ({"backups_to": "backups"}, "Found backups_to=backups"),
+        ({"backups_to": "/mnt/50%"}, "Found backups_to=/mnt/50%"),
+        ({"backups_to": "restic:/mnt/usb"}, "backups_password_file= (expected"),
+        ({"backups_keep": 0}, "backups_keep=0"),
+        ({"backups_at": "2:15"}, "backups_at=2:15"),
         ({"samstudio_registry_user": "robot"}, "Found samstudio_registry_user=robot without"),
         (
             {"samstudio_registry_user": "robot", "samstudio_registry_password_file": "/nowhere/password"},

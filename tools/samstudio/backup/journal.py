@@ -18,8 +18,12 @@ NAME = "restore.json"
 
 
 class Phase(str, Enum):
-    """What may have begun. Up to SWITCHING the old state is the way out; in PROVING the new one, if it proves good."""
+    """What may have begun. Up to SWITCHING the old state is the way out; in PROVING the new one, if it proves good.
 
+    REHEARSING is a restore's PREPARING after which nothing follows: whoever finds it only removes the copy.
+    """
+
+    REHEARSING = "rehearsing"
     PREPARING = "preparing"
     SWITCHING = "switching"
     PROVING = "proving"
@@ -28,6 +32,7 @@ class Phase(str, Enum):
 
 
 SENTENCES = {
+    Phase.REHEARSING: "it was rehearsed beside the live data, which is untouched",
     Phase.PREPARING: "it was copying beside the live data, which is untouched",
     Phase.SWITCHING: "it was exchanging old and new data while Label Studio was stopped",
     Phase.PROVING: "the restored data is live, and was not proven yet",
@@ -90,9 +95,9 @@ def end(config_dir: Path) -> None:
 
 
 def sentence(config_dir: Path) -> str:
-    """What is to be said of a restore that was cut off; "" without any."""
+    """What is to be said of a restore that was cut off; "" without any: a rehearsal is none."""
     found = read(config_dir)
-    if found is None:
+    if found is None or found.phase is Phase.REHEARSING:
         return ""
     return f"the restore of {found.backup}, begun {found.began}, did not end: {SENTENCES[found.phase]}"
 

@@ -39,11 +39,16 @@ class Plan:
     #: path in the backup: the same file in an earlier backup of this host
     known: dict[str, tuple[Path, Member]]
     bytes: int
+    #: uploads are linked from where they are, for a moment, and take no room
+    links: bool = False
     skipped: list[str] = field(default_factory=list)
 
 
-def plan(deployment: Deployment, target: Path) -> Plan:
+def plan(deployment: Deployment, target: Path, *, links: bool = False) -> Plan:
     """Look at what there is, and whether it fits.
+
+    Args:
+        links: the backup is on its way to elsewhere, and does not stay in the target.
 
     Raises:
         SamstudioError: the folder takes no files, or has no room.
@@ -69,9 +74,11 @@ def plan(deployment: Deployment, target: Path) -> Plan:
     sources |= {f"{SECRETS}/{path.name}": path for path in sorted(_secrets(deployment))}
     sources |= {f"{CONFIG}/{name}": path for name in DESCRIBING if (path := deployment.config_dir / name).exists()}
     known = _known(target, sources)
-    size = of.size() + sum(_size(path) for name, path in sources.items() if name not in known)
+    size = of.size() + sum(
+        _size(path) for name, path in sources.items() if name not in known and not (links and name.startswith(DATA))
+    )
     _require_room(target, size)
-    return Plan(target, deployment, of, sources, known, size, skipped)
+    return Plan(target, deployment, of, sources, known, size, links, skipped)
 
 
 def write(plan: Plan, bar: Bar, say: Callable[[str], None]) -> tuple[Path, Manifest]:
@@ -135,6 +142,9 @@ def _fill(folder: Path, plan: Plan, advance: Advance, say: Callable[[str], None]
         (folder / name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if (known := plan.known.get(name)) and _link(known[0], folder / name, known[1]):
             filled.members[name] = known[1]
+            filled.linked.add(name)
+        elif plan.links and name.startswith(f"{DATA}/") and (member := _link_live(source, folder / name)):
+            filled.members[name] = member
             filled.linked.add(name)
         elif member := _copy(source, folder / name, advance):
             filled.members[name] = member
@@ -237,6 +247,15 @@ def _link(earlier: Path, target: Path, member: Member) -> bool:
         return True
     target.unlink()
     return False
+
+
+def _link_live(source: Path, target: Path) -> Member | None:
+    """Label Studio writes an upload once; None where it went away, or no link is possible."""
+    try:
+        os.link(source, target)
+    except OSError:
+        return None
+    return _member(target, manifest.sha256(target))
 
 
 def _copy(source: Path, target: Path, advance: Advance) -> Member | None:

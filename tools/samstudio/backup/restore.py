@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
+import samstudio
 from samstudio import token_delivery
 from samstudio.backup import database, journal, keep, manifest, service
 from samstudio.backup.journal import Journal, Phase
@@ -62,11 +63,18 @@ def rehearse(deployment: Deployment, folder: Path, found: Manifest, bar: Bar, sa
     Raises:
         SamstudioError: the backup cannot be brought back.
     """
-    begun = _begin(deployment, folder, found)
+    begun = _begin(deployment, folder, found, Phase.REHEARSING)
     try:
         _prepare(deployment, folder, found, begun, bar, say)
     finally:
-        _undo(deployment, begun, say)
+        clear_rehearsal(deployment)
+
+
+def clear_rehearsal(deployment: Deployment) -> None:
+    """Remove the copy that a rehearsal made, if there is one; the lock is held, so nobody makes it any more."""
+    found = journal.read(deployment.config_dir)
+    if found and found.phase is Phase.REHEARSING:
+        _remove_fresh(deployment, found)
 
 
 def restore(deployment: Deployment, folder: Path, found: Manifest, bar: Bar, say: Say) -> Restored:
@@ -75,7 +83,7 @@ def restore(deployment: Deployment, folder: Path, found: Manifest, bar: Bar, say
     Raises:
         SamstudioError: it could not be; the old data is live again, or the error says what to type.
     """
-    begun = _begin(deployment, folder, found)
+    begun = _begin(deployment, folder, found, Phase.PREPARING)
     try:
         _prepare(deployment, folder, found, begun, bar, say)
         begun = begun.reach(deployment.config_dir, Phase.SWITCHING)
@@ -118,16 +126,16 @@ def finish(deployment: Deployment, say: Say) -> Restored | None:
     return None
 
 
-def _begin(deployment: Deployment, folder: Path, found: Manifest) -> Journal:
+def _begin(deployment: Deployment, folder: Path, found: Manifest, phase: Phase) -> Journal:
     journal.refuse_unfinished(deployment.config_dir)
     now = datetime.now(timezone.utc)
     stamp = now.strftime(keep.TIME)
     begun = Journal(
-        phase=Phase.PREPARING,
+        phase=phase,
         backup=str(folder.absolute()),
         began=now.isoformat(timespec="seconds"),
         contents=found.contents,
-        ran=service.running(deployment),
+        ran=phase is Phase.PREPARING and service.running(deployment),
         served=False,
         swaps=(
             _beside(deployment.label_studio.data.resolve(), stamp),
@@ -142,7 +150,7 @@ def _begin(deployment: Deployment, folder: Path, found: Manifest) -> Journal:
             expected="nothing of that name",
             command=f"samstudio restore {folder}",
         )
-    return begun.reach(deployment.config_dir, Phase.PREPARING)
+    return begun.reach(deployment.config_dir, phase)
 
 
 def _beside(live: Path, stamp: str) -> SwapFolders:
@@ -280,13 +288,19 @@ def _undo(deployment: Deployment, found: Journal, say: Say) -> list[str]:
         if found.ran:
             service.start(deployment)
     left = [line for each in found.swaps if found.served and (line := each.removal(each.fresh))]
-    if not found.served:
-        for each in found.swaps:
-            each.remove_fresh()
-    journal.end(deployment.config_dir)
+    if found.served:
+        journal.end(deployment.config_dir)
+    else:
+        _remove_fresh(deployment, found)
     if found.phase is not Phase.PREPARING and found.ran:
         service.wait(deployment, say)
     return left
+
+
+def _remove_fresh(deployment: Deployment, found: Journal) -> None:
+    for each in found.swaps:
+        each.remove_fresh()
+    journal.end(deployment.config_dir)
 
 
 def _taken_back(error: SamstudioError, left: list[str]) -> SamstudioError:
@@ -296,21 +310,29 @@ def _taken_back(error: SamstudioError, left: list[str]) -> SamstudioError:
 
 
 def _require_same_kind(deployment: Deployment, found: Manifest) -> None:
-    here = database.of(deployment)
-    if found.label_studio != deployment.label_studio.version:
+    here, wanted = (
+        _versions(samstudio.__version__, deployment.label_studio.version),
+        _versions(found.samstudio, found.label_studio),
+    )
+    if here != wanted:
         raise SamstudioError(
-            "The backup was made with another version of Label Studio than is deployed here.",
-            found=f"Label Studio {deployment.label_studio.version}",
-            expected=f"Label Studio {found.label_studio}, as samstudio {found.samstudio} deploys it",
-            command=f"./samstudio deploy   # in the folder of the samstudio {found.samstudio} that made the backup",
+            f"The backup was made by {wanted}, and {here} is deployed here.",
+            found=here,
+            expected=wanted,
+            command=f"cd /path/to/samstudio-{found.samstudio} && ./samstudio deploy   # the folder of that version",
         )
-    if found.database != here.kind:
+    database_here = database.of(deployment).kind
+    if found.database != database_here:
         raise SamstudioError(
             "The backup was made with another kind of database than is deployed here.",
-            found=here.kind,
+            found=database_here,
             expected=found.database,
             command=f"./samstudio deploy -e label_studio_database={found.database}",
         )
+
+
+def _versions(tools: str, label_studio: str) -> str:
+    return f"samstudio {tools} with Label Studio {label_studio}"
 
 
 def _require_room(deployment: Deployment, found: Manifest) -> None:

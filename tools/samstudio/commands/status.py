@@ -63,6 +63,7 @@ def _show(result: dict[str, Any]) -> None:
     _show_projects(result["projects"])
     if result["unfinished_restore"]:
         _line("restore", f"[red]{escape(result['unfinished_restore'])}[/]; {typed('samstudio restore --finish')}")
+    _show_backups(result["backups"])
     sign_in = result["sign_in"]
     _line("open", f"[bold]{escape(sign_in['url'])}[/]")
     _line("sign in", f"as {escape(sign_in['email'])}; samstudio secrets show label_studio_admin_password")
@@ -77,6 +78,30 @@ def _show_fleet(part: dict[str, Any]) -> None:
         colour = "green" if server["state"].startswith("UP") else "red"
         card = f", {server['card']}" if server["card"] else ""
         _line(f"{server['name']} ", f"[{colour}]{server['state']}[/], {server['address']}{escape(card)}")
+
+
+def _show_backups(part: dict[str, Any]) -> None:
+    for name in ("backup", "rehearsal"):
+        last = part[name]
+        good = f"{_ago(last['good']['ended'])}, {_place(last['good'])}" if last["good"] else ""
+        if last["error"]:
+            when = f" {_ago(last['ended'])}" if last["ended"] else ""
+            _line(name, f"[red]failed[/]{when}: {escape(last['error'])}")
+            good = f"the last good one: {good}" if good else "there was no good one"
+        _line("" if last["error"] else name, escape(good or "none yet"))
+    for sentence in part["wrong"]:
+        _line("", f"[red]{escape(sentence)}[/]; journalctl -u 'samstudio-*'")
+
+
+def _place(good: dict[str, str]) -> str:
+    return f"{good['backup']} of {good['repository']}" if good["repository"] else good["backup"]
+
+
+def _ago(moment: str) -> str:
+    from samstudio.backup import history
+
+    hours = history.age(moment).total_seconds() / 3600
+    return f"{hours / 24:.0f} days ago" if hours >= 48 else f"{hours:.0f} hours ago"
 
 
 def _show_projects(part: dict[str, Any]) -> None:
