@@ -41,7 +41,7 @@ class Control(str, Enum):
 
 def masks(
     project: Annotated[
-        int | None, typer.Argument(metavar="[PROJECT]", help="The project's id. Boxes of a file need none.")
+        int | None, typer.Argument(metavar="PROJECT", help="The project's id. Boxes of a file need none.")
     ] = None,
     source: Annotated[
         str,
@@ -72,7 +72,9 @@ def masks(
     ] = None,
     title: Annotated[
         str,
-        typer.Option(metavar="TITLE", help="Title of the project to make or find. Default: the file's name."),
+        typer.Option(
+            metavar="TITLE", help="Title of the project to make or find. Default: the file's name behind Boxes of."
+        ),
     ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what there is to do, and change nothing.")] = False,
     label_studio_url: LabelStudioUrl = "",
