@@ -13,6 +13,7 @@ from sam2_backend.engine.converted import interrupt
 from sam2_backend.images.credentials import Credentials
 from sam2_backend.images.fetch import Fetcher
 from sam2_backend.images.sources import origin_of
+from sam2_backend.jobs import Jobs
 from sam2_backend.label_studio.masks import MaskMaker
 from sam2_backend.label_studio.predictions import Predictions
 from sam2_backend.label_studio.projects import Projects
@@ -51,6 +52,7 @@ class Backend:
         self.settings = settings
         self.metrics = Metrics()
         self.problems = ProblemLog(self.metrics)
+        self.jobs = Jobs()
         home = origin_of(settings.label_studio_url) if settings.label_studio_url else ""
         self.tokens = Credentials(settings.label_studio_api_key, home)
         self.projects = Projects(settings, self.tokens)
@@ -120,6 +122,7 @@ class Backend:
                 "limit": settings.limits.interactive,
                 "prewarm": serving.inference.prewarmer.depth if serving else 0,
             },
+            "jobs": self.jobs.describe(),
             "last_click": serving.predictions.last_click if serving else None,
             "projects": self.projects.numbers(),
             "last_errors": self.problems.last(),
@@ -128,6 +131,10 @@ class Backend:
     def refresh_gauges(self) -> None:
         """Before /metrics is read."""
         self.metrics.ready.set(1 if self.serving else 0)
+        self.metrics.jobs.clear()
+        for name, job in self.jobs.running().items():
+            for word in ("total", "done", "failed"):
+                self.metrics.jobs.labels(name, word).set(getattr(job, word))
         if not self.serving:
             return
         embeddings = self.serving.inference.embeddings

@@ -39,6 +39,12 @@ class Metrics:
             ["outcome"],
             registry=registry,
         )
+        self.jobs = Gauge(
+            "sam2_job_tasks",
+            "Tasks of each job that asks for masks of boxes: done and failed of the total are over.",
+            ["job", "tasks"],
+            registry=registry,
+        )
         self.device_memory = Gauge("sam2_device_memory_bytes", "Memory in use on the device.", registry=registry)
         self.model = Gauge(
             "sam2_model_info", "Always 1.", ["model", "engine", "device", "precision"], registry=registry

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from samstudio import __version__, deployment
-from samstudio.commands import bundle, fleet, playbooks, samples, secrets, ssrf, token, tunnel
+from samstudio.commands import bundle, fleet, jobs, playbooks, samples, secrets, ssrf, token, tunnel
 from samstudio.commands.backup import backup
 from samstudio.commands.click import click
 from samstudio.commands.doctor import doctor
@@ -57,6 +57,7 @@ verb(app, click, section=CONNECTING)
 verb(app, prewarm, section=CONNECTING)
 verb(app, masks, section=CONNECTING)
 for each_app, section in (
+    (jobs.app, CONNECTING),
     (tunnel.app, CONNECTING),
     (ssrf.app, CONNECTING),
     (fleet.app, FLEETS),

@@ -85,8 +85,12 @@ class ProjectSettings:
 
 @dataclass(frozen=True, config=_READ)
 class ImageSettings:
+    """Folders that both containers see. container_root: Label Studio's document root, which is host_root there."""
+
     host_root: Path = Path("/var/lib/samstudio/images")
     container_root: Path = Path("/data/images")
+    #: the user's own folder on this host, which is `user` there; "" for the one below host_root
+    user: str = ""
 
 
 @dataclass(frozen=True, config=_READ)

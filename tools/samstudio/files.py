@@ -33,6 +33,11 @@ def write(path: Path, content: str | bytes, *, mode: int, owner: tuple[int, int]
         raise
 
 
+def own_state() -> Path:
+    """Where this user's own state lies (https://specifications.freedesktop.org/basedir-spec/latest/)."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "samstudio"
+
+
 def settle(folder: Path) -> None:
     """Return once what was renamed, made or removed in a folder stays so, even if the power fails."""
     handle = os.open(folder, os.O_RDONLY)

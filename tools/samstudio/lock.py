@@ -60,12 +60,27 @@ def holder(config_dir: Path) -> str:
 @contextmanager
 def alone(name: str) -> Iterator[bool]:
     """Whether no other process of this user on this machine holds the name; no folder of a deployment is needed."""
-    path = Path(tempfile.gettempdir()) / f"samstudio-{os.getuid()}-{name}.lock"
-    handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    handle = os.open(_named(name), os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        yield _locked(handle, fcntl.LOCK_EX)
+        yield _taken(handle)
     finally:
         os.close(handle)
+
+
+def is_held(name: str) -> bool:
+    """Whether a process holds the name with `alone`."""
+    try:
+        handle = os.open(_named(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        return not _locked(handle, fcntl.LOCK_SH)
+    finally:
+        os.close(handle)
+
+
+def _named(name: str) -> Path:
+    return Path(tempfile.gettempdir()) / f"samstudio-{os.getuid()}-{name}.lock"
 
 
 def _taken(handle: int) -> bool:

@@ -11,19 +11,19 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from samstudio import lock
 from samstudio.backend_client import Backend, BackendError
 from samstudio.errors import NothingToLookAt, SamstudioError
-from samstudio.labelstudio import LabelStudio, LabelStudioError, predictions, projects
-from samstudio.output import say
+from samstudio.jobs import Progress, Record
+from samstudio.labelstudio import LabelStudio, predictions, projects
+from samstudio.patience import patiently
 
-T = TypeVar("T")
 #: Tasks in one question to a backend; a balancer looks at one.
 BATCH = 20
 #: Questions under way, so that the backend works while Label Studio reads and writes; for each backend of a fleet.
@@ -34,11 +34,6 @@ SECONDS = 60.0
 STORED_AT_ONCE, STORED_BYTES, STORED_SECONDS = 50, 16 << 20, 10.0
 #: What the backend gets to know of a task.
 SENT = ("id", "data", "annotations", "predictions")
-#: A server that is restarted in the middle is waited for so long.
-PATIENCE, PAUSE = 600.0, 2.0
-
-#: tasks that are finished, tasks in all, failed tasks, masks per second
-Progress = Callable[[int, int, int, float], None]
 
 
 @dataclass(frozen=True)
@@ -49,16 +44,18 @@ class Wanted:
         source: `annotations`, `predictions`, or the model version of predictions.
         to: `brush`, `polygon`, `bitmask`, or "" for the first of these controls that knows the label.
         labels: of the boxes to take; none for all.
+        called: what the model version calls the source, "" for what it is.
     """
 
     source: str = "annotations"
     to: str = ""
     labels: tuple[str, ...] = ()
+    called: str = ""
 
     def version(self, model: str) -> str:
         """The model version of the predictions. It ends in a bracket, so that none is the beginning of another."""
         which = f"{', '.join(sorted(self.labels))} in " if self.labels else ""
-        return f"masks of {which}{self.source}{f' as {self.to}' if self.to else ''} ({model})"
+        return f"masks of {which}{self.called or self.source}{f' as {self.to}' if self.to else ''} ({model})"
 
 
 @dataclass
@@ -117,6 +114,13 @@ class Job:
     label_config: str
     version: str
     fleet: Sequence[Backend] = ()
+    progress: Progress = field(default_factory=Progress)
+
+    @property
+    def name(self) -> str:
+        """The same for whoever makes the same."""
+        seen = hashlib.sha256(f"{self.studio.url} {self.project} {self.version}".encode()).hexdigest()[:8]
+        return f"masks-{self.project}-{seen}"
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -125,26 +129,28 @@ class Job:
         Raises:
             SamstudioError: another one does already.
         """
-        name = hashlib.sha256(f"{self.studio.url} {self.project} {self.version}".encode()).hexdigest()[:16]
-        with lock.alone(f"masks-{name}") as only_one:
+        with lock.alone(self.name) as only_one:
             if not only_one:
                 raise SamstudioError(
                     f"Another samstudio masks makes the same for project {self.project} already.",
                     found="a process that is at work",
                     expected="one at a time",
-                    command="ps -ef | grep 'samstudio masks'   # shows it; wait for it, or end it and start again",
+                    command=f"samstudio jobs show {self.name}   # wait for it, or: samstudio jobs cancel {self.name}",
                 )
             yield
 
-    def survey(self, limit: int = 0) -> Survey:
+    def survey(self, limit: int = 0, only: Sequence[int] = ()) -> Survey:
         """Look at the tasks that lack their prediction, and no further than at `limit` of those that have boxes.
+
+        Args:
+            only: tasks to look at, in place of all.
 
         Raises:
             NothingToLookAt: no task, or none with boxes.
             SamstudioError: labels that no control can hold as a mask.
         """
         found = Survey(already=predictions.count_with(self.studio, self.project, self.version))
-        for page in predictions.tasks_without(self.studio, self.project, self.version):
+        for page in self._lacking(only):
             for task, report in zip(page, self._asked(page, survey=True), strict=True):
                 if limit and len(found.tasks) >= limit:
                     break
@@ -157,8 +163,11 @@ class Job:
             raise self._nothing(found)
         return found
 
-    def run(self, survey: Survey, progress: Progress) -> dict[str, Any]:
+    def run(self, survey: Survey, tell: Callable[[Progress], None], record: Record | None = None) -> dict[str, Any]:
         """Make and store what the survey found.
+
+        Args:
+            record: where to write down how far it is.
 
         Returns:
             as docs/command-line.md shows it.
@@ -167,6 +176,8 @@ class Job:
             SamstudioError: a server refused, or was away for longer than `PATIENCE`; what is stored stays.
         """
         begun = stored_at = time.monotonic()
+        self.progress.total = len(survey.tasks) + len(survey.failures)
+        self.progress.failed = len(survey.failures)
         total, unstored, stored = Outcome(failures=list(survey.failures)), Outcome(), 0
         try:
             for outcome in self._outcomes(survey.tasks):
@@ -176,12 +187,16 @@ class Job:
                 now = time.monotonic()
                 full = len(unstored.predictions) >= STORED_AT_ONCE or unstored.bytes >= STORED_BYTES
                 if full or now - stored_at >= STORED_SECONDS or total.finished == len(survey.tasks):
-                    stored += self._store(unstored.predictions)
+                    stored += self._store(unstored.predictions, record)
                     unstored, stored_at = Outcome(), time.monotonic()
-                progress(total.finished, len(survey.tasks), len(total.failures), total.masks / (now - begun + 1e-9))
+                self._progressed(total, len(survey.failures), now - begun)
+                tell(self.progress)
+                if record:
+                    record.tell(self.progress, total.failures, total.problems)
         except SamstudioError as error:
             error.changed = stored > 0
             raise
+        self._told_the_end()
         return {
             **described(self, survey, dry_run=False),
             "changed": stored > 0,
@@ -192,6 +207,22 @@ class Job:
             "problems": total.problems,
             "seconds": round(time.monotonic() - begun, 1),
         }
+
+    def _progressed(self, total: Outcome, hopeless: int, seconds: float) -> None:
+        """hopeless: failures that the survey found."""
+        failed = len(total.failures)
+        self.progress.done, self.progress.failed = total.finished - (failed - hopeless), failed
+        self.progress.rate, self.progress.masks = total.finished / max(seconds, 1e-9), total.masks
+
+    def _lacking(self, only: Sequence[int]) -> Iterator[list[dict[str, Any]]]:
+        if not only:
+            yield from predictions.tasks_without(self.studio, self.project, self.version)
+        for start in range(0, len(only), predictions.PAGE):
+            yield self._without(predictions.tasks_of(self.studio, self.project, only[start : start + predictions.PAGE]))
+
+    def _without(self, tasks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Those that lack their prediction."""
+        return [task for task in tasks if all(each["model_version"] != self.version for each in task["predictions"])]
 
     def _outcomes(self, ids: Sequence[int]) -> Iterator[Outcome]:
         """In the tasks' order; only a few batches ahead of whoever stores them."""
@@ -210,7 +241,7 @@ class Job:
 
     def _made(self, ids: Sequence[int]) -> Outcome:
         tasks = patiently(partial(predictions.tasks_of, self.studio, self.project, ids))
-        lacking = [task for task in tasks if all(each["model_version"] != self.version for each in task["predictions"])]
+        lacking = self._without(tasks)
         outcome = Outcome(finished=len(ids) - len(lacking))
         outcome.add(self._ask(lacking))
         return outcome
@@ -243,8 +274,11 @@ class Job:
         return outcome
 
     def _asked(self, tasks: Sequence[dict[str, Any]], *, survey: bool = False) -> list[dict[str, Any]]:
+        return self.backend.masks(self._question(tasks, survey=survey), SECONDS)
+
+    def _question(self, tasks: Sequence[dict[str, Any]], *, survey: bool) -> dict[str, Any]:
         unused = "predictions" if self.wanted.source == "annotations" else "annotations"
-        asked = {
+        return {
             "project": self.project,
             "label_config": self.label_config,
             "tasks": [{**{key: task[key] for key in SENT}, unused: []} for task in tasks],
@@ -253,13 +287,21 @@ class Job:
             "labels": list(self.wanted.labels) or None,
             "seconds": SECONDS,
             "survey": survey,
+            "job": None if survey else {"name": self.name, **self.progress.words()},
         }
-        return self.backend.masks(asked, SECONDS)
 
-    def _store(self, made: Sequence[dict[str, Any]]) -> int:
+    def _told_the_end(self) -> None:
+        """A backend shows a job until it hears this; of one that was killed, until it was silent for some minutes."""
+        for backend in self.fleet or (self.backend,):
+            with suppress(BackendError):
+                backend.masks(self._question([], survey=False), SECONDS)
+
+    def _store(self, made: Sequence[dict[str, Any]], record: Record | None) -> int:
         if not made:
             return 0
-        return patiently(partial(predictions.import_missing, self.studio, self.project, made))
+        sending = record.sending(self.version, [each["task"] for each in made]) if record else nullcontext()
+        with sending:
+            return patiently(partial(predictions.import_missing, self.studio, self.project, made))
 
     def _count(self, found: Survey, task: int, report: dict[str, Any]) -> None:
         found.unknown.update(report["unknown"])
@@ -305,6 +347,15 @@ def job(studio: LabelStudio, backend: Backend, project: int, wanted: Wanted, fle
         SamstudioError: there is no such project, or the backend serves no model.
     """
     label_config = projects.by_id(studio, project).label_config or "<View/>"
+    return Job(studio, backend, project, wanted, label_config, wanted.version(model_of(backend)), fleet)
+
+
+def model_of(backend: Backend) -> str:
+    """The model that a backend serves.
+
+    Raises:
+        SamstudioError: none yet.
+    """
     health = backend.health()
     if health.get("status") != "UP":
         raise BackendError(
@@ -314,16 +365,21 @@ def job(studio: LabelStudio, backend: Backend, project: int, wanted: Wanted, fle
             expected="a model that is loaded",
             command="samstudio status",
         )
-    return Job(studio, backend, project, wanted, label_config, wanted.version(str(health["model"])), fleet)
+    return str(health["model"])
 
 
 def described(job: Job, survey: Survey, *, dry_run: bool) -> dict[str, Any]:
     """What a dry run prints: what would be done."""
+    return {**planned(job.project, job.version, survey), "dry_run": dry_run}
+
+
+def planned(project: int | None, version: str, survey: Survey) -> dict[str, Any]:
+    """The same for a project that may not be there yet."""
     return {
         "changed": bool(survey.tasks),
-        "dry_run": dry_run,
-        "project": job.project,
-        "model_version": job.version,
+        "dry_run": True,
+        "project": project,
+        "model_version": version,
         "tasks": len(survey.tasks),
         "boxes": survey.boxes,
         "already": survey.already,
@@ -335,27 +391,6 @@ def described(job: Job, survey: Survey, *, dry_run: bool) -> dict[str, Any]:
         "problems": [],
         "seconds": 0.0,
     }
-
-
-def patiently(action: Callable[[], T]) -> T:
-    """Do something again while the server that it needs does not answer, or says that it cannot at the moment.
-
-    Raises:
-        SamstudioError: it refused, or was away for longer than `PATIENCE`.
-    """
-    deadline = time.monotonic() + PATIENCE
-    said = False
-    while True:
-        try:
-            return action()
-        except (BackendError, LabelStudioError) as error:
-            gone = error.status is None or error.status >= 500
-            if not gone or time.monotonic() > deadline:
-                raise
-            if not said:
-                say(f"{error.message} Waiting for it …")
-                said = True
-            time.sleep(PAUSE)
 
 
 def _size(item: dict[str, Any]) -> int:

@@ -4,17 +4,54 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from tools.tests import servers
+from tools.tests.label_studio import RunningLabelStudio
 
 VENV_VARIABLE = "SAMSTUDIO_TEST_BACKEND"
 USER, PASSWORD = "label-studio", "a password for tests"
 START_SECONDS = 240
 PROJECT = Path(__file__).parents[2]
+HOST = "127.0.0.1"
+
+
+class Model:
+    """A backend beside a Label Studio, which may be killed and started again at the same address."""
+
+    def __init__(self, folder: Path, studio: RunningLabelStudio) -> None:
+        self._folder, self._studio = folder, studio
+        self._port = servers.free_port(HOST)
+        self.url = f"http://{HOST}:{self._port}"
+        self.start()
+
+    def start(self) -> None:
+        documents, url = self._studio.folder / "documents", self._studio.url
+        self.process = start(self._folder, HOST, self._port, documents=documents, studio_url=url)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def encodes(self) -> int:
+        """Images that were encoded since it started."""
+        found = re.search(r'sam2_cache_lookups_total\{outcome="miss"\} (\d+)', self.metrics())
+        return int(found[1]) if found else 0
+
+    def metrics(self) -> str:
+        return self._get("metrics").text
+
+    def status(self) -> dict[str, Any]:
+        return dict(self._get("status").json())
+
+    def _get(self, path: str) -> httpx.Response:
+        return httpx.get(f"{self.url}/{path}", auth=(USER, PASSWORD), trust_env=False)
 
 
 def python() -> Path:

@@ -10,8 +10,11 @@ import pytest
 import yaml
 from hypothesis import settings
 from samstudio import playbooks, ssrf
+from samstudio.secret_store import BACKEND_PASSWORD, SecretStore
 
-from tools.tests import label_studio, stand_in_backend
+from tools.tests import backend as real_backend
+from tools.tests import label_studio, servers, stand_in_backend
+from tools.tests.commands import run
 from tools.tests.userland import engine as engine
 from tools.tests.userland import image as image
 
@@ -46,6 +49,32 @@ def server(
         tmp_path_factory.mktemp("ls") / "studio", label_studio_cache, settings=settings
     ) as studio:
         yield studio
+
+
+@pytest.fixture(scope="module")
+def model(
+    tmp_path_factory: pytest.TempPathFactory, server: label_studio.RunningLabelStudio
+) -> Iterator[real_backend.Model]:
+    """The real backend with the demo model, beside that Label Studio."""
+    running = real_backend.Model(tmp_path_factory.mktemp("backend"), server)
+    yield running
+    servers.stop(running.process, seconds=30)
+
+
+@pytest.fixture
+def deployed(server: label_studio.RunningLabelStudio, model: real_backend.Model, describe: Callable[..., Path]) -> Path:
+    """The configuration folder of these two, with a token."""
+    folder = describe(server, model.url)
+    SecretStore(folder / "secrets").write(BACKEND_PASSWORD, real_backend.PASSWORD)
+    run(folder, "token", "ensure")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nothing is read from the state of whoever runs the tests, or left there."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state" / "samstudio"
 
 
 @pytest.fixture

@@ -10,76 +10,31 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
-from samstudio import backend_client, masks, samples
+from samstudio import backend_client, masks, patience, samples
 from samstudio.labelstudio import LabelStudio, api_errors, connect, ml_backends, predictions, projects
-from samstudio.secret_store import API_TOKEN, BACKEND_PASSWORD, SecretStore
+from samstudio.patience import patiently
+from samstudio.secret_store import API_TOKEN, SecretStore
 
 from benchmarks import masks as benchmark
 from tools.tests import backend as real_backend
 from tools.tests import boxed_scenes, servers
+from tools.tests.backend import Model
 from tools.tests.boxed_scenes import CONFIG, LABELS
 from tools.tests.commands import TOOLS, fails, invoke, run
 from tools.tests.label_studio import RunningLabelStudio
 
-Describe = Callable[..., Path]
 pytestmark = pytest.mark.integration
-HOST = "127.0.0.1"
 #: tasks of the job in whose middle everything is killed, in turn
 KILLED = 300
 VERSION = "masks of annotations (sam2.1_demo)"
-
-
-class Model:
-    """The real backend, which may be killed and started again at the same address."""
-
-    def __init__(self, folder: Path, studio: RunningLabelStudio) -> None:
-        self._folder, self._studio = folder, studio
-        self._port = servers.free_port(HOST)
-        self.url = f"http://{HOST}:{self._port}"
-        self.start()
-
-    def start(self) -> None:
-        documents, url = self._studio.folder / "documents", self._studio.url
-        self.process = real_backend.start(self._folder, HOST, self._port, documents=documents, studio_url=url)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def encodes(self) -> int:
-        """Images that were encoded since it started."""
-        auth = (real_backend.USER, real_backend.PASSWORD)
-        told = httpx.get(f"{self.url}/metrics", auth=auth, trust_env=False).text
-        found = re.search(r'sam2_cache_lookups_total\{outcome="miss"\} (\d+)', told)
-        return int(found[1]) if found else 0
-
-    def status(self) -> dict[str, Any]:
-        auth = (real_backend.USER, real_backend.PASSWORD)
-        return dict(httpx.get(f"{self.url}/status", auth=auth, trust_env=False).json())
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory, server: RunningLabelStudio) -> Iterator[Model]:
-    running = Model(tmp_path_factory.mktemp("backend"), server)
-    yield running
-    servers.stop(running.process, seconds=30)
-
-
-@pytest.fixture
-def deployed(server: RunningLabelStudio, model: Model, describe: Describe) -> Path:
-    folder = describe(server, model.url)
-    SecretStore(folder / "secrets").write(BACKEND_PASSWORD, real_backend.PASSWORD)
-    run(folder, "token", "ensure")
-    return folder
 
 
 @dataclass
@@ -98,7 +53,7 @@ class Project:
             with api_errors("list the tasks"):
                 return list(self.studio.http.get("/api/tasks", params=asked).raise_for_status().json()["tasks"])
 
-        return masks.patiently(ask)
+        return patiently(ask)
 
     def made(self) -> Counter[int]:
         """Predictions with masks, by task."""
@@ -237,6 +192,35 @@ def test_what_is_wrong_with_one_task_is_said_and_the_others_go_on(
     assert (again, same["masked"], set(reasons)) == (1, 0, {each["task"] for each in same["failures"]})
 
 
+def test_failures_are_listed_with_their_reason_and_retried_alone(
+    deployed: Path, model: Model, server: RunningLabelStudio, project: Callable[..., Project]
+) -> None:
+    made = project(2)
+    scene = boxed_scenes.draw(0)
+    file = made.tasks()[0]["data"]["image"].partition("images/")[2]
+    made.import_([task_of(f"{made.number}-late.png", scene.boxes), task_of(f"{made.number}-never.png", scene.boxes)])
+    late, never = [task["id"] for task in made.tasks()][-2:]
+    assert invoke(deployed, "masks", str(made.number))[1]["failed"] == 2
+    (job,) = run(deployed, "jobs", "list")["jobs"]
+    assert [job[word] for word in ("state", "total", "done", "failed")] == ["done", 4, 2, 2]
+    reasons = {each["task"]: each["reason"] for each in run(deployed, "jobs", "show", job["id"])["failures"]}
+    assert set(reasons) == {late, never}
+    assert "refused the image" in reasons[late]
+    assert model.status()["jobs"] == []
+
+    (server.images / f"{made.number}-late.png").write_bytes(scene.png)
+    made.import_([task_of(file, scene.boxes)])
+    unseen = made.tasks()[-1]["id"]
+    code, again = invoke(deployed, "jobs", "resume", job["id"], "--failed")
+    assert (code, again["tasks"], again["masked"]) == (1, 2, 1)
+    assert [each["task"] for each in again["failures"]] == [never]
+    counted = made.made()
+    assert (counted[late], counted[never], counted[unseen]) == (1, 0, 0)
+    assert invoke(deployed, "jobs", "resume", job["id"])[1]["masked"] == 1
+    counted = made.made()
+    assert (counted[late], counted[never], counted[unseen]) == (1, 0, 1)
+
+
 def started(folder: Path, number: int) -> subprocess.Popen[str]:
     """The command as a process of its own, which can be killed."""
     return subprocess.Popen(
@@ -258,7 +242,7 @@ def kill_worker(server: RunningLabelStudio) -> None:
 
 def wait_for_some(made: Project, some: int, process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 400
-    while masks.patiently(partial(predictions.count_with, made.studio, made.number, VERSION)) < some:
+    while patiently(partial(predictions.count_with, made.studio, made.number, VERSION)) < some:
         if process.poll() is not None:
             raise AssertionError(process.communicate())
         assert time.monotonic() < deadline
@@ -273,6 +257,8 @@ def test_killed_anywhere_and_started_again_there_is_one_prediction_a_task(
     for some in (1, 70):
         ran = started(deployed, made.number)
         wait_for_some(made, some, ran)
+        (told,) = [job for job in model.status()["jobs"] if job["name"].startswith(f"masks-{made.number}-")]
+        assert f'sam2_job_tasks{{job="{told["name"]}",tasks="total"}}' in model.metrics()
         os.killpg(ran.pid, signal.SIGKILL)
         ran.communicate()
         assert sum(made.made().values()) < KILLED
@@ -295,12 +281,12 @@ def test_a_backend_that_stays_away_ends_it_with_a_reason(
     deployed: Path, model: Model, project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = project(2)
-    monkeypatch.setattr(masks, "PATIENCE", 1.0)
-    monkeypatch.setattr(masks, "PAUSE", 0.1)
+    monkeypatch.setattr(patience, "PATIENCE", 1.0)
+    monkeypatch.setattr(patience, "PAUSE", 0.1)
     surveyed = masks.Job.survey
 
-    def survey(job: masks.Job, limit: int = 0) -> masks.Survey:
-        found = surveyed(job, limit)
+    def survey(job: masks.Job, limit: int = 0, only: Sequence[int] = ()) -> masks.Survey:
+        found = surveyed(job, limit, only)
         model.kill()
         return found
 

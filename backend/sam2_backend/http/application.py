@@ -183,13 +183,15 @@ class _Endpoints:
         """Masks for the boxes of some tasks, which come with annotations and predictions, as `samstudio masks` asks.
 
         {"project", "label_config", "tasks", "from": `boxes_of`'s source or null, "labels": [...] or null, "to": a kind
-        of output tag or null, "seconds", "survey": only look} → a report for each task, as `TaskMasks` describes it.
+        of output tag or null, "seconds", "survey": only look, "job": what `Jobs.tell` takes} → a report for each task,
+        as `TaskMasks` describes it.
         """
         body = await self._json(request)
         serving = await self._backend.ready()
         project = self._backend.projects.meant(project_uid(body.get("project")))
         config = labeling_config.read(_text(body, "label_config"))
         wanted = wanted_of(body)
+        self._backend.jobs.tell(body.get("job"))
         if body.get("survey"):
             reports = serving.masks.survey(_tasks(body), config, wanted)
         else:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from image_host import ImageHost, picture
 from running import SPLIT_CONFIG, Running, brush_mask, iou, labelled_box, labelled_point, labels_config, predict_body
+from sam2_backend import jobs
 
 StartServer = Callable[..., Running]
 PLAIN = labels_config()
@@ -238,6 +239,36 @@ def test_each_image_is_encoded_once_whatever_its_boxes(start_server: StartServer
     assert [report["masks"] for report in reports] == [10] * 6
     assert encodes(server) == 6
     assert 'sam2_masks_of_boxes_total{outcome="made"} 60.0' in server.get("/metrics").text
+
+
+def test_how_far_a_job_is_is_shown_as_it_says(start_server: StartServer, image_host: ImageHost) -> None:
+    server = start_server()
+    told = {"name": "masks-3-0123abcd", "total": 10, "done": 3, "failed": 1, "rate": 2.0}
+    masks(server, task(1, f"{image_host.url}/a.png", labelled_box(10, 10, 20, 20)), job=told)
+    assert server.get("/status").json()["jobs"] == [{**told, "left_seconds": 3.0}]
+    metrics = server.get("/metrics").text
+    for word in ("total", "done", "failed"):
+        assert f'sam2_job_tasks{{job="masks-3-0123abcd",tasks="{word}"}} {told[word]:.1f}' in metrics
+    masks(server, job={**told, "done": 9})
+    assert server.get("/status").json()["jobs"] == []
+    assert "sam2_job_tasks{" not in server.get("/metrics").text
+    for wrong in ("x", {**told, "name": "a b"}, {**told, "done": -1}, {**told, "rate": None}, {"name": "masks"}):
+        answer = server.post("/masks", {"project": "1", "label_config": PLAIN, "tasks": [], "job": wrong})
+        assert (answer.status_code, '"job"' in answer.json()["error"]) == (400, True)
+
+
+def test_a_job_that_says_nothing_any_more_is_forgotten() -> None:
+    now = 0.0
+    known = jobs.Jobs(clock=lambda: now)
+    told = {"total": 10, "done": 0, "failed": 0, "rate": 0}
+    for number in range(jobs.MOST + 1):
+        known.tell({"name": str(number), **told})
+    assert list(known.running()) == [str(number) for number in range(1, jobs.MOST + 1)]
+    now = jobs.SILENT_SECONDS
+    known.tell({"name": "1", **told})
+    assert known.describe()[-1]["left_seconds"] is None
+    now += 1
+    assert list(known.running()) == ["1"]
 
 
 def test_what_cannot_be_done_in_time_is_left_and_said(start_server: StartServer, image_host: ImageHost) -> None:

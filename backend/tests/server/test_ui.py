@@ -267,3 +267,17 @@ def test_ui_can_be_switched_off(start_server: object) -> None:
     server = start_server(UI="false")  # type: ignore[operator]
     assert server.get("/ui").status_code == 404
     assert server.get("/health").status_code == 200
+
+
+@browser
+def test_a_running_job_is_shown(demo_server: Running, page: playwright.Page) -> None:
+    told = {"name": "masks-3-0123abcd", "total": 300, "done": 118, "failed": 2, "rate": 2.0}
+    asked = {"project": "1", "label_config": "<View/>", "tasks": []}
+    playwright.expect(page.locator("#model")).to_contain_text("demo")
+    playwright.expect(page.locator("#jobs")).to_be_hidden()
+    demo_server.post("/masks", {**asked, "job": told})
+    page.reload()
+    shown = page.locator("#jobs")
+    playwright.expect(shown).to_have_text("masks-3-0123abcd: 120 of 300 tasks, 2 failed, 2.0 tasks/s, 2 min left")
+    demo_server.post("/masks", {**asked, "job": {**told, "done": 298}})
+    playwright.expect(shown).to_be_hidden()

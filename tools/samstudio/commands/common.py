@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +13,7 @@ import typer
 
 from samstudio import addresses, backend_client, balancer
 from samstudio import deployment as deployments
-from samstudio.backend_client import Backend
+from samstudio.connected import Connected
 from samstudio.deployment import Deployment
 from samstudio.errors import NothingToLookAt, SamstudioError, WrongCommandLine
 from samstudio.labelstudio import LabelStudio, connect
@@ -142,15 +142,6 @@ def studio(found: Deployment, token_file: Path | None = None) -> LabelStudio:
     return connect(found.label_studio.url, api_token(found, token_file))
 
 
-@dataclass(frozen=True)
-class Connected:
-    """A Label Studio and the backend for it; `fleet`: the backends behind that one when it is a balancer."""
-
-    studio: LabelStudio
-    backend: Backend
-    fleet: tuple[Backend, ...]
-
-
 @contextmanager
 def connected(
     found: Deployment, backend_url: str, token_file: Path | None, password_file: Path | None
@@ -166,7 +157,7 @@ def connected(
             stack.enter_context(backend_client.connect(f"http://{server.address}", user, password))
             for server in servers
         ]
-        yield Connected(opened, backend, tuple(fleet))
+        yield Connected(opened, backend, tuple(fleet), password)
 
 
 def api_token(found: Deployment, token_file: Path | None = None) -> str:

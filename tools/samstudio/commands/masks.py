@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,16 +15,17 @@ from samstudio.commands.common import (
     BackendUser,
     LabelStudioUrl,
     PasswordFile,
-    ProjectNumber,
     ReachedBackendUrl,
     TokenFile,
     connected,
     deployment_of,
 )
-from samstudio.output import bar, emit, err, out
+from samstudio.deployment import config_dir, use
+from samstudio.errors import WrongCommandLine
+from samstudio.output import bar, emit, err, out, typed
 
 if TYPE_CHECKING:
-    from samstudio.masks import Job, Survey
+    from samstudio.jobs import Order, Progress
 
 #: Failures and problems that people see; --json has all of them.
 SHOWN = 20
@@ -37,15 +40,18 @@ class Control(str, Enum):
 
 
 def masks(
-    project: ProjectNumber,
+    project: Annotated[
+        int | None, typer.Argument(metavar="PROJECT", help="The project's id. Boxes of a file need none.")
+    ] = None,
     source: Annotated[
         str,
         typer.Option(
             "--from",
             metavar="SOURCE",
-            help="Where the boxes are: annotations, predictions, or the model version of predictions.",
+            help="Where the boxes are: annotations, predictions, or the model version of predictions. "
+            "Default: annotations.",
         ),
-    ] = "annotations",
+    ] = "",
     to: Annotated[
         Control | None,
         typer.Option(help="The kind of control that gets the masks. Default: the first of these that knows the label."),
@@ -54,6 +60,22 @@ def masks(
         list[str] | None, typer.Option(metavar="LABEL", help="Take the boxes of this label; may be repeated.")
     ] = None,
     limit: Annotated[int, typer.Option(metavar="N", min=0, help="Take no more than so many tasks; 0 for all.")] = 0,
+    coco: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Take the boxes of this COCO file, such as instances.json.")
+    ] = None,
+    yolo: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Take YOLO's boxes, of the classes in this data.yaml or classes.txt."),
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The folder of the images that the file's boxes are of.")
+    ] = None,
+    title: Annotated[
+        str,
+        typer.Option(
+            metavar="TITLE", help="Title of the project to make or find. Default: the file's name behind Boxes of."
+        ),
+    ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what there is to do, and change nothing.")] = False,
     label_studio_url: LabelStudioUrl = "",
     backend_url: ReachedBackendUrl = "",
@@ -66,57 +88,138 @@ def masks(
 
     Each task gets one prediction with a model version of its own, which annotators see beside what is there.
     Annotations are never changed. Run it again, after an interruption or with new tasks: it does what is missing.
-    Clicks go first meanwhile. The exit code is 1 when a task could not be done, and 3 when there is no box.
+    With --coco or --yolo, the images and boxes of a file become tasks first, of the project that is named or of one
+    that is made. Clicks go first meanwhile, and samstudio jobs shows how far it is. The exit code is 1 when a task
+    or an image could not be done, and 3 when there is no box.
 
     \b
     Example:
       samstudio masks 3 --dry-run
-      samstudio masks 3
       samstudio masks 3 --from predictions --to polygon --label car --limit 100
+      samstudio masks --coco instances.json --images photos
+      samstudio masks --yolo data.yaml --images dataset/images/train
     """
-    from samstudio import masks as making
+    from samstudio.jobs import Order
 
-    found = deployment_of(label_studio_url=label_studio_url, backend_user=backend_user)
-    wanted = making.Wanted(source, to.value if to else "", tuple(label or ()))
-    with connected(found, backend_url, token_file, password_file) as servers:
-        job = making.job(servers.studio, servers.backend, project, wanted, servers.fleet)
-        with job.alone():
-            survey = job.survey(limit)
-            result = making.described(job, survey, dry_run=True) if dry_run else _run(job, survey)
-    emit(result, as_json=as_json, human=lambda: _show(result))
-    if result["failed"]:
-        raise typer.Exit(1)
+    order = Order(
+        project=project,
+        source=source or "annotations",
+        to=to.value if to else "",
+        labels=tuple(label or ()),
+        limit=limit,
+        coco=_absolute(coco),
+        yolo=_absolute(yolo),
+        images=_absolute(images),
+        title=title,
+        config_dir=config_dir().absolute(),
+        label_studio_url=label_studio_url,
+        backend_url=backend_url,
+        token_file=_absolute(token_file),
+        backend_user=backend_user,
+        password_file=_absolute(password_file),
+    )
+    _check(order, own_source=bool(source))
+    carry_out(order, as_json=as_json, dry_run=dry_run)
 
 
-def _run(job: Job, survey: Survey) -> dict[str, Any]:
-    with bar() as shown:
-        row = shown.add_task(f"project {job.project}", total=len(survey.tasks), rate="")
+def carry_out(
+    order: Order, *, as_json: bool, dry_run: bool = False, project: int | None = None, only: Sequence[int] = ()
+) -> None:
+    """Do what was asked, and show what became of it.
 
-        def show(done: int, total: int, failed: int, rate: float) -> None:
-            shown.update(row, completed=done, total=total, rate=f"{rate:.1f} masks/s")
+    Args:
+        project, only: of an earlier run; these tasks of it alone, and nothing is imported.
+    """
+    from samstudio import mask_jobs
+
+    use(order.config_dir)
+    found = deployment_of(label_studio_url=order.label_studio_url, backend_user=order.backend_user)
+    reached = connected(found, order.backend_url, order.token_file, order.password_file)
+    with reached as servers, bar() as shown:
+        row = shown.add_task("", total=None, rate="")
+
+        def tell(doing: str, progress: Progress) -> None:
+            over, rate = progress.done + progress.failed, f"{progress.rate:.1f} tasks/s"
+            shown.update(row, description=doing, completed=over, total=progress.total, rate=rate)
 
         try:
-            return job.run(survey, show)
+            if dry_run:
+                result = mask_jobs.plan(order, found, servers)
+            else:
+                result = mask_jobs.run(order, found, servers, tell, project=project, only=only)
         except KeyboardInterrupt:
             shown.stop()
             err.print("What is done is in Label Studio; run the same again for the rest.")
             raise typer.Exit(130) from None
+    emit(result, as_json=as_json, human=lambda: _show(result))
+    if result["failed"] or (result["imported"] or {}).get("failures"):
+        raise typer.Exit(1)
+
+
+def _absolute(path: Path | None) -> Path | None:
+    return path.absolute() if path else None
+
+
+def _check(order: Order, *, own_source: bool) -> None:
+    """Raises WrongCommandLine for options that contradict each other, or lack each other."""
+    example = "samstudio masks --coco instances.json --images DIR"
+    if order.coco and order.yolo:
+        raise WrongCommandLine("--coco and --yolo exclude each other.", expected="one of them", command=example)
+    file = order.coco or order.yolo
+    if file and not order.images:
+        raise WrongCommandLine("Where are the images?", found="no --images", expected="their folder", command=example)
+    if file and own_source:
+        raise WrongCommandLine(
+            "--from and a file exclude each other: the boxes are the file's.", expected="one of them", command=example
+        )
+    if order.images and not order.images.is_dir():
+        raise WrongCommandLine("There is no such folder.", found=str(order.images), expected="a folder of images")
+    if not file and (order.images or order.title):
+        raise WrongCommandLine(
+            "--images and --title belong to a file with boxes.", expected="--coco or --yolo as well", command=example
+        )
+    if order.project is not None and order.title:
+        raise WrongCommandLine("A project's number and --title exclude each other.", expected="one of them")
+    if not file and order.project is None:
+        raise WrongCommandLine(
+            "Which project?",
+            found="no number, and no file with boxes",
+            expected="a project's id, from its address in the browser",
+            command="samstudio masks 3",
+        )
 
 
 def _show(result: dict[str, Any]) -> None:
+    if result["imported"]:
+        _show_import(result["imported"], dry_run=result["dry_run"])
     also = f", {result['already']} have them already, {result['without_boxes']} have no box"
     if result["dry_run"]:
         out.print(f"{result['tasks']} tasks with {result['boxes']} boxes would get masks{also}")
     else:
         out.print(f"{result['masked']} of {result['tasks']} tasks got {result['masks']} masks{also}")
-    for problem in result["problems"][:SHOWN]:
-        out.print(f"  task {problem['task']}: {escape(problem['problem'])}")
-    for failure in result["failures"][:SHOWN]:
-        out.print(f"  [red]task {failure['task']}: {escape(failure['reason'])}[/]")
-    hidden = max(len(result["problems"]) - SHOWN, 0) + max(len(result["failures"]) - SHOWN, 0)
-    if hidden:
-        out.print(f"  and {hidden} lines more; --json prints all of them")
+    _show_lines(result["problems"], lambda each: f"task {each['task']}: {each['problem']}")
+    _show_lines(result["failures"], lambda each: f"task {each['task']}: {each['reason']}", style="red")
     if result["failed"]:
         out.print(f"[red]{result['failed']} tasks failed; run the same again to try them again[/]")
     if result["masked"] + result["already"]:
         out.print(f"the predictions' model version: {escape(result['model_version'])}")
+
+
+def _show_import(imported: dict[str, Any], *, dry_run: bool) -> None:
+    where = "a new project" if imported["made"] else f"project {imported['project']}"
+    verb = "would be in" if dry_run else "are in"
+    out.print(
+        f"{imported['images']} images {verb} {where}, {escape(repr(imported['title']))}, {imported['how']}: "
+        f"{imported['tasks']} new, {imported['boxed']} got their boxes, {imported['already']} had them"
+    )
+    for note in imported["notes"]:
+        out.print(f"  [yellow]note[/] {escape(typed(note))}")
+    _show_lines(imported["problems"], lambda each: f"{each['file'] or 'the file'}: {each['problem']}")
+    _show_lines(imported["failures"], lambda each: f"{each['file']}: {each['reason']}", style="red")
+
+
+def _show_lines(entries: list[dict[str, Any]], text: Callable[[dict[str, Any]], str], style: str = "default") -> None:
+    for each in entries[:SHOWN]:
+        out.print(f"  [{style}]{escape(text(each))}[/]")
+    if len(entries) > SHOWN:
+        out.print(f"  and {len(entries) - SHOWN} lines more; --json prints all of them")

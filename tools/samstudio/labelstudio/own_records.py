@@ -7,7 +7,6 @@ would call such a record.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,8 +66,7 @@ def of(deployment: Deployment) -> OwnRecords:
     """Beside deployment.yml; without one, in the user's own state."""
     if deployment.described:
         return OwnRecords(deployment.config_dir / NAME)
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return OwnRecords(Path(state) / "samstudio" / NAME)
+    return OwnRecords(files.own_state() / NAME)
 
 
 def _key(url: str) -> str:

@@ -20,10 +20,19 @@ def tasks_without(studio: LabelStudio, project: int, version: str) -> Iterator[l
 
     Each page is asked for behind the last task of the one before, so that it does not matter what got one meanwhile.
     """
+    return _pages(studio, project, _version("not_contains", version))
+
+
+def tasks_with(studio: LabelStudio, project: int, version: str) -> Iterator[list[dict[str, Any]]]:
+    """The same of those that have one."""
+    return _pages(studio, project, _version("contains", version))
+
+
+def _pages(studio: LabelStudio, project: int, wanted: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
     last = 0
     while True:
         behind = {"filter": "filter:tasks:id", "operator": "greater", "type": "Number", "value": last}
-        page = _page(studio, project, _filtered(behind, _version("not_contains", version)), PAGE, everything=True)
+        page = _page(studio, project, _filtered(behind, wanted), PAGE, everything=True)
         if page["tasks"]:
             yield page["tasks"]
         if len(page["tasks"]) < PAGE:
@@ -41,6 +50,15 @@ def count_with(studio: LabelStudio, project: int, version: str) -> int:
     return int(_page(studio, project, _filtered(_version("contains", version)), 1)["total"])
 
 
+def ids_without(studio: LabelStudio, project: int, version: str, ids: Sequence[int]) -> set[int]:
+    """Those of these tasks that are there and have no prediction of this version."""
+    lacking = set()
+    for some in (ids[start : start + PAGE] for start in range(0, len(ids), PAGE)):
+        query = {**_filtered(_version("not_contains", version)), **_selected(some)}
+        lacking |= {task["id"] for task in _page(studio, project, query, len(some))["tasks"]}
+    return lacking
+
+
 def import_missing(studio: LabelStudio, project: int, predictions: Sequence[dict[str, Any]]) -> int:
     """Store predictions (`{"task", "result", "score", "model_version"}`), all of one version, at once or not at all.
 
@@ -52,12 +70,7 @@ def import_missing(studio: LabelStudio, project: int, predictions: Sequence[dict
     Raises:
         LabelStudioError: Label Studio refused, or took fewer than it was given.
     """
-    version = predictions[0]["model_version"]
-    lacking = set()
-    named = [each["task"] for each in predictions]
-    for ids in (named[start : start + PAGE] for start in range(0, len(named), PAGE)):
-        query = {**_filtered(_version("not_contains", version)), **_selected(ids)}
-        lacking |= {task["id"] for task in _page(studio, project, query, len(ids))["tasks"]}
+    lacking = ids_without(studio, project, predictions[0]["model_version"], [each["task"] for each in predictions])
     wanted = [each for each in predictions if each["task"] in lacking]
     if not wanted:
         return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,10 +88,21 @@ def set_config(studio: LabelStudio, number: int, label_config: str) -> None:
 
 
 def upload(studio: LabelStudio, number: int, images: Sequence[Path]) -> None:
-    """Make a task of each image, kept by Label Studio itself."""
-    parts = {image.name: (image.name, image.read_bytes()) for image in images}  # of equal names it takes the last one
+    """Make a task of each image, kept by Label Studio itself; their names differ."""
+    upload_named(studio, number, {image.name: image for image in images})
+
+
+def upload_named(studio: LabelStudio, number: int, images: Mapping[str, Path]) -> None:
+    """The same under other names than those of the files."""
+    parts = {name: (name, image.read_bytes()) for name, image in images.items()}
     with api_errors(f"upload images to project {number}"):
         studio.http.post(f"/api/projects/{number}/import", files=parts).raise_for_status()
+
+
+def import_tasks(studio: LabelStudio, number: int, data: Sequence[dict[str, str]]) -> None:
+    """Make a task of each, all of them or none."""
+    with api_errors(f"import tasks into project {number}"):
+        studio.http.post(f"/api/projects/{number}/import", json=[{"data": each} for each in data]).raise_for_status()
 
 
 def tasks(studio: LabelStudio, number: int) -> Iterator[dict[str, Any]]:

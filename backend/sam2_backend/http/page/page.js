@@ -194,7 +194,7 @@ async function showCache() {
   try {
     const status = await (await call("status")).json();
     showStatus(status);
-    if (status.state === "loading") setTimeout(showCache, 1000);
+    if (status.state === "loading" || status.jobs.length) setTimeout(showCache, 1000);
   } catch (error) {
     say(error.message, true);
   }

@@ -46,7 +46,8 @@ function line(name, took, longest) {
   return row;
 }
 
-export function showStatus({ state, reason, model, engine, cache }) {
+export function showStatus({ state, reason, model, engine, cache, jobs }) {
+  showJobs(jobs);
   const demo = model && model.demo ? ". It is the demo model, which knows drawn shapes only" : "";
   element("model").textContent = engine
     ? `${model.checkpoint} on ${engine.device}, ${engine.name} ${engine.precision}${demo}.`
@@ -55,4 +56,16 @@ export function showStatus({ state, reason, model, engine, cache }) {
   const share = (entries, bytes) => `${entries} ${entries === 1 ? "image" : "images"} (${Math.round(bytes / 1e6)} MB)`;
   element("cache").textContent =
     `${share(cache.memory_entries, cache.memory_bytes)} in memory, ${share(cache.disk_entries, cache.disk_bytes)} on disk`;
+}
+
+// Of `samstudio masks`, as samstudio jobs shows them.
+function showJobs(jobs) {
+  element("jobs").hidden = !jobs.length;
+  element("jobs").replaceChildren(...jobs.map(({ name, total, done, failed, rate, left_seconds: left }) => {
+    const item = document.createElement("li");
+    const wrong = failed ? `, ${failed} failed` : "";
+    const pace = left === null ? "" : `, ${rate.toFixed(1)} tasks/s, ${Math.ceil(left / 60)} min left`;
+    item.textContent = `${name}: ${done + failed} of ${total} tasks${wrong}${pace}`;
+    return item;
+  }));
 }

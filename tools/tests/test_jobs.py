@@ -1,0 +1,153 @@
+"""The files of jobs: what they say while a job runs, when it ends, and when its process is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samstudio import jobs, lock
+from samstudio.errors import NothingToLookAt, SamstudioError
+from samstudio.jobs import Job, Order, Progress, Record
+
+from tools.tests.commands import TOOLS, fails, invoke, run
+
+
+def job(identifier: str = "masks-3-0123abcd", **more: Any) -> Job:
+    return Job(identifier, Order(project=3), "http://127.0.0.1:8080", 3, "masks of annotations (demo)", **more)
+
+
+@pytest.fixture
+def folder(own_state: Path) -> Path:
+    return own_state / "jobs"
+
+
+def test_a_job_is_seen_while_it_runs_and_afterwards(tmp_path: Path, folder: Path) -> None:
+    assert run(tmp_path, "jobs", "list")["jobs"] == []
+    with lock.alone("masks-3-0123abcd"), jobs.kept(job()) as record:
+        record.doing("making masks")
+        record.tell(Progress(10, 3, 1, 2.0, 24), [{"task": 5, "reason": "No."}], [{"task": 6, "problem": "Flat."}])
+        record.write()
+        seen = run(tmp_path, "jobs", "show", "masks-3-0123abcd")
+    assert (seen["job"]["state"], seen["job"]["left_seconds"], seen["job"]["masks"]) == ("running", 3.0, 24)
+    assert [seen["job"][word] for word in ("total", "done", "failed", "rate")] == [10, 3, 1, 2.0]
+    assert (seen["failures"], seen["problems"]) == ([{"task": 5, "reason": "No."}], [{"task": 6, "problem": "Flat."}])
+    (listed,) = run(tmp_path, "jobs", "list")["jobs"]
+    assert listed["state"] == "done"
+    (file,) = folder.iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_job_that_failed_says_why(tmp_path: Path) -> None:
+    with pytest.raises(SamstudioError), jobs.kept(job()):
+        raise SamstudioError("The backend is away.", found="no answer")
+    seen = run(tmp_path, "jobs", "show", "masks-3-0123abcd")["job"]
+    assert (seen["state"], seen["error"]) == ("failed", {"message": "The backend is away.", "found": "no answer"})
+    assert "has ended already" in fails(tmp_path, "jobs", "cancel", "masks-3-0123abcd")["message"]
+
+
+def test_a_job_that_is_interrupted_keeps_what_went_wrong_before() -> None:
+    record = Record(job())
+    record.doing("importing images")
+    record.tell(Progress(2, 1), [{"file": "a.png", "reason": "Gone."}])
+    record.doing("making masks")
+    record.tell(Progress(1, 0, 1), [{"task": 1, "reason": "No."}])
+    record.write()
+    seen = jobs.named("masks-3-0123abcd")
+    assert (seen.state, seen.doing) == ("interrupted", "making masks")
+    assert seen.failures == [{"file": "a.png", "reason": "Gone."}, {"task": 1, "reason": "No."}]
+
+
+def test_progress_alone_is_not_written_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "WRITE_SECONDS", 3600.0)
+    record = Record(job())
+    for done in range(3):
+        record.tell(Progress(3, done))
+    assert jobs.named(job().id).progress.done == 0
+    record.ended(jobs.DONE)
+    assert jobs.named(job().id).progress.done == 2
+
+
+@pytest.mark.parametrize(
+    ("progress", "left"),
+    [(Progress(10, 5, 0, 2.5), 2.0), (Progress(10, 5, 5, 0.0), 0.0), (Progress(10), None), (Progress(), 0.0)],
+)
+def test_the_time_left_is_told_once_there_is_a_rate(progress: Progress, left: float | None) -> None:
+    assert progress.left_seconds == left
+
+
+def test_what_was_being_sent_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "SETTLE_PAUSE", 0.01)
+    with pytest.raises(KeyboardInterrupt), jobs.kept(job()) as record, record.sending("tasks", ["a", "b"]):
+        raise KeyboardInterrupt
+    with jobs.kept(job()) as record:
+        answers = iter([False, False, True])
+        record.settle("other", lambda _: pytest.fail("another kind is asked for"))
+        record.settle("tasks", lambda keys: keys == ["a", "b"] and next(answers))
+        assert next(answers, "all asked") == "all asked"
+        record.settle("tasks", lambda _: pytest.fail("asked again"))
+
+
+def test_what_never_arrives_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "SETTLE_PAUSE", 0.01)
+    monkeypatch.setattr(jobs, "SETTLE_SECONDS", 0.05)
+    Record(job(sending={"what": "tasks", "keys": [1]})).write()
+    with jobs.kept(job()) as record:
+        record.settle("tasks", lambda _: False)
+        assert record.job.sending == {}
+
+
+RUNS = """
+import sys, time
+from samstudio import jobs, lock
+from tools.tests.test_jobs import job
+with lock.alone(job().id), jobs.kept(job()):
+    print("begun", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_cancel_ends_the_process_and_marks_the_job(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": f"{TOOLS}:{TOOLS.parent}"}
+    with subprocess.Popen([sys.executable, "-c", RUNS], env=environment, stdout=subprocess.PIPE) as ran:
+        assert ran.stdout is not None
+        ran.stdout.readline()
+        assert jobs.named(job().id).state == "running"
+        cancelled = run(tmp_path, "jobs", "cancel", job().id)["job"]
+        assert cancelled["state"] == "cancelled"
+        assert ran.wait(10) == -signal.SIGTERM
+    assert run(tmp_path, "jobs", "show", job().id)["job"]["state"] == "cancelled"
+    assert fails(tmp_path, "jobs", "cancel", job().id)["found"] == "cancelled"
+
+
+def test_cancel_ends_no_process_that_has_taken_the_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "END_SECONDS", 0.3)
+    Record(job(process=os.getpid(), process_started=1)).write()
+    with lock.alone(job().id), pytest.raises(SamstudioError, match="does not end"):
+        jobs.cancel(job().id)
+    assert jobs.cancel(job().id).end == "cancelled"
+
+
+def test_what_is_no_job_is_not_taken_for_one(tmp_path: Path, folder: Path) -> None:
+    Record(job()).write()
+    (folder / "broken.json").write_text("{")
+    (folder / "other.json").write_text(json.dumps({"id": 1}))
+    assert [each.id for each in jobs.every()] == [job().id]
+    for name in ("broken", "../jobs/masks-3-0123abcd", "none"):
+        with pytest.raises(NothingToLookAt):
+            jobs.named(name)
+    assert invoke(tmp_path, "jobs", "resume", job().id, "--failed")[0] == 3
+
+
+def test_a_file_that_cannot_be_written_ends_the_job_with_a_reason(own_state: Path) -> None:
+    own_state.parent.mkdir(parents=True)
+    own_state.write_text("no folder")
+    with pytest.raises(SamstudioError, match="written down"), jobs.kept(job()):
+        pytest.fail("begun without a file")
