@@ -54,8 +54,8 @@ class Backend:
         self.problems = ProblemLog(self.metrics)
         self.jobs = Jobs()
         home = origin_of(settings.label_studio_url) if settings.label_studio_url else ""
-        self.tokens = Credentials(settings.label_studio_api_key, home)
-        self.projects = Projects(settings, self.tokens)
+        self.credentials = Credentials(settings.label_studio_api_key, home)
+        self.projects = Projects(settings, self.credentials)
         self.state = "loading"
         self.reason = ""
         self.serving: Serving | None = None
@@ -68,7 +68,7 @@ class Backend:
     async def start(self) -> None:
         """Returns at once; the model loads in a thread."""
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "work"))
-        self._fetcher = await self._resources.enter_async_context(Fetcher(self.settings.limits, self.tokens))
+        self._fetcher = await self._resources.enter_async_context(Fetcher(self.settings.limits, self.credentials))
         self._loading = asyncio.create_task(self._load())
 
     async def stop(self) -> None:

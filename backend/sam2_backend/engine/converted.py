@@ -1,8 +1,8 @@
 """The converted model on disk: made once in a process of its own, verified at every start, redone if damaged.
 
 A folder per model under `CACHE/openvino/KEY`, where KEY covers the weights, the config, the OpenVINO version,
-`ARITHMETIC` and int8. It appears by a rename, so it is whole or not there. Compiled blobs are not kept: they save 0.2 s
-(tiny) to 1 s (large) of a start for as much disk again, and nothing can verify them.
+`ARITHMETIC` and int8. It appears by a rename, so it is whole or not there. Compiled blobs are not kept: they save
+little of a start for as much disk again, and nothing can verify them.
 """
 
 from __future__ import annotations

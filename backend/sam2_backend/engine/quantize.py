@@ -31,7 +31,7 @@ STEPS = 255  # of -127 to 127
 SPARE = 2.0  # a range twice as wide leaves a weight 7 bits
 MOST_ERROR = 0.05  # relative, of each map: twice what rounding does to tiny, a fifth of what overflow does
 
-Pixels = NDArray[np.float32]
+Array = NDArray[np.float32]
 
 
 def quantize_file(path: Path) -> None:
@@ -99,16 +99,16 @@ def _fake(output: ov.Output, largest: NDArray[np.floating[Any]] | float) -> ov.O
     return ops.fake_quantize(output, -high, high, -high, high, STEPS).output(0)
 
 
-def _largest(encoder: ov.Model, sources: Sequence[ov.Output], images: Sequence[Pixels]) -> NDArray[np.float32]:
+def _largest(encoder: ov.Model, sources: Sequence[ov.Output], images: Sequence[Array]) -> Array:
     """The largest magnitude of each tensor over the images."""
     axes = [np.arange(len(source.get_partial_shape())) for source in sources]
     seen = [ops.reduce_max(ops.abs(source), axis, False) for source, axis in zip(sources, axes, strict=True)]
     watched = ov.Model([ops.result(each) for each in seen], encoder.get_parameters(), "watched")
     run = _compiled(watched)
-    largest: NDArray[np.float32] = np.array([run(image) for image in images]).max(0)
+    largest: Array = np.array([run(image) for image in images]).max(0)
     return largest
 
 
-def _compiled(model: ov.Model) -> Callable[[Pixels], list[NDArray[np.float32]]]:
+def _compiled(model: ov.Model) -> Callable[[Array], list[Array]]:
     compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return lambda pixels: [np.array(value, np.float32) for value in compiled(pixels).values()]

@@ -10,8 +10,8 @@ import orjson
 from starlette.requests import Request
 
 from sam2_backend.problems import Problem
+from sam2_backend.settings import MIB
 
-MIB = 1 << 20
 ANNOTATED = " (Label Studio sends all annotations of a task with every click): raise MAX_BODY_BYTES of the backend"
 
 
@@ -32,7 +32,7 @@ class _Predict(TypedDict, total=False):
 _one_task = msgspec.json.Decoder(_Predict)
 
 
-async def read(request: Request, limit: int, advice: str) -> bytes:
+async def read_body(request: Request, limit: int, advice: str) -> bytes:
     """Raises Problem (413) as soon as more than `limit` bytes are announced or came."""
     announced = request.headers.get("content-length", "")
     body = bytearray()
@@ -48,12 +48,12 @@ async def read(request: Request, limit: int, advice: str) -> bytes:
 
 async def read_json(request: Request, limit: int) -> Mapping[str, Any]:
     """Raises Problem for a body that is too large or no JSON object."""
-    return _object(await read(request, limit, ANNOTATED))
+    return _object(await read_body(request, limit, ANNOTATED))
 
 
 async def read_predict(request: Request, limit: int) -> Mapping[str, Any]:
     """As `read_json`. Of one task, which is what an annotator's page asks for, `id` and `data` alone."""
-    body = await read(request, limit, ANNOTATED)
+    body = await read_body(request, limit, ANNOTATED)
     try:
         asked = _one_task.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -61,14 +61,14 @@ def _results(task: Mapping[str, Any], source: str | None) -> Iterator[Sequence[M
     for kind in kinds:
         given = task.get(kind)
         entries = [entry for entry in given if isinstance(entry, Mapping)] if isinstance(given, list) else []
-        for entry in sorted(entries, key=_number, reverse=True):
+        for entry in sorted(entries, key=_id, reverse=True):
             result = entry.get("result")
             unwanted = entry.get("was_cancelled") or (version is not None and entry.get("model_version") != version)
             if isinstance(result, list) and not unwanted:
                 yield [item for item in result if isinstance(item, Mapping)]
 
 
-def _number(entry: Mapping[str, Any]) -> int:
+def _id(entry: Mapping[str, Any]) -> int:
     number = entry.get("id")
     return number if isinstance(number, int) else 0
 

@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from sam2_backend.engine.interface import Prompt
+from sam2_backend.images.sources import Source
 from sam2_backend.label_studio import labeling_config
-from sam2_backend.label_studio.labeling_config import LabelingConfig
+from sam2_backend.label_studio.labeling_config import LabelingConfig, LabelsTag, Output
 from sam2_backend.label_studio.masks import MaskMaker, Wanted, summarised
 from sam2_backend.label_studio.projects import Projects, project_number, project_uid
-from sam2_backend.label_studio.regions import DrawnObject, drawn_objects
+from sam2_backend.label_studio.regions import DrawnObject, Frame, Region, drawn_objects
 from sam2_backend.label_studio.results.items import items
 from sam2_backend.label_studio.results.mask import Mask
 from sam2_backend.label_studio.tasks import sources_of, task_data, task_id
@@ -28,6 +30,7 @@ from sam2_backend.problems import Problem, ProblemLog, now
 from sam2_backend.serving.claim import Urgency
 from sam2_backend.serving.embeddings import Outcome
 from sam2_backend.serving.inference import Inference
+from sam2_backend.serving.refine import Strokes
 from sam2_backend.serving.store.memory import PreparedImage
 from sam2_backend.settings import Settings
 from sam2_backend.steps import Steps
@@ -64,6 +67,21 @@ def parse_request(body: object) -> PredictRequest:
         label_config=label_config if isinstance(label_config, str) else "",
         result=context.get("result") if isinstance(context, Mapping) else None,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Click:
+    """An object that was drawn: where its image lies, what SAM2 is asked, and which tags take the mask.
+
+    region: the first that was drawn of it. naming: the `Labels` tag beside a plain output tag.
+    """
+
+    region: Region
+    source: Source
+    prompt: Prompt
+    strokes: Strokes
+    output: Output
+    naming: LabelsTag | None
 
 
 class Predictions:
@@ -158,36 +176,57 @@ class Predictions:
         self, task: Mapping[str, Any], project: str, config: LabelingConfig, objects: list[DrawnObject]
     ) -> dict[str, Any]:
         steps = Steps()
+        clicks, problems = self._parsed(task, project, config, objects)
         found: list[dict[str, Any]] = []
         scores: list[float] = []
-        problems: list[Problem] = []
         outcome: Outcome = "memory"
-        for drawn in objects:
+        for click in clicks:
             try:
-                region = drawn.first
-                tag = config.image(region.to_name)
-                output, naming = config.output(region.to_name, region.labels, split=region.split)
-                address = tag.address(task_data(task), region.frame.item_index)
-                source = self._projects.source(address, task_id(task), project)
-                frame = (region.frame.width, region.frame.height)
-                image, how = await self._embeddings.get(source, Urgency.CLICK, steps, frame)
-                outcome = outcome if how == "memory" else how
-                logits, score = await self._predictor.mask(task_id(task), image, drawn.prompt(), drawn.strokes, steps)
-                mask = Mask(logits, *self._size(image, drawn))
-                with steps.measure("render"):
-                    found += await asyncio.to_thread(items, mask, region, output, naming, score, self._settings.polygon)
-                scores.append(score)
+                written, score, how = await self._mask(task_id(task), click, steps)
             except Problem as problem:
                 problems.append(problem)
+                continue
+            found += written
+            scores.append(score)
+            outcome = outcome if how == "memory" else how
         if not scores:
             raise problems[0]
         self._report(problems)
         self._note(task_id(task), outcome, steps)
         return {"result": found, "score": float(np.mean(scores)), "model_version": self._model_version}
 
-    def _size(self, image: PreparedImage, drawn: DrawnObject) -> tuple[int, int]:
+    def _parsed(
+        self, task: Mapping[str, Any], project: str, config: LabelingConfig, objects: list[DrawnObject]
+    ) -> tuple[list[_Click], list[Problem]]:
+        """One click for each object, and why there is none for the others."""
+        clicks: list[_Click] = []
+        problems: list[Problem] = []
+        for drawn in objects:
+            region = drawn.first
+            try:
+                address = config.image(region.to_name).address(task_data(task), region.frame.item_index)
+                output, naming = config.output(region.to_name, region.labels, split=region.split)
+                source = self._projects.source(address, task_id(task), project)
+            except Problem as problem:
+                problems.append(problem)
+            else:
+                clicks.append(_Click(region, source, drawn.prompt(), drawn.strokes, output, naming))
+        return clicks, problems
+
+    async def _mask(self, task: object, click: _Click, steps: Steps) -> tuple[list[dict[str, Any]], float, Outcome]:
+        """The items, their score, and where the embedding was. Raises Problem."""
+        region = click.region
+        frame = (region.frame.width, region.frame.height)
+        image, outcome = await self._embeddings.get(click.source, Urgency.CLICK, steps, frame)
+        logits, score = await self._predictor.mask(task, image, click.prompt, click.strokes, steps)
+        mask = Mask(logits, *self._size(image, region.frame))
+        with steps.measure("render"):
+            style = self._settings.polygon
+            found = await asyncio.to_thread(items, mask, region, click.output, click.naming, score, style)
+        return found, score, outcome
+
+    def _size(self, image: PreparedImage, frame: Frame) -> tuple[int, int]:
         """Width and height of the answer: the editor's, as long as it shows the same picture."""
-        frame = drawn.first.frame
         size = frame.size_on(image.width, image.height, self._settings.limits.image_pixels)
         if size is None:
             raise Problem(

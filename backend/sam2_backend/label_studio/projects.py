@@ -34,7 +34,7 @@ class Projects:
     """Used from the event loop only."""
 
     settings: Settings
-    tokens: Credentials
+    credentials: Credentials
     known: OrderedDict[str, Project] = field(default_factory=OrderedDict)
     _hostnames: OrderedDict[str, None] = field(default_factory=OrderedDict)
 
@@ -79,7 +79,7 @@ class Projects:
                 self._hostnames.popitem(last=False)
         base = self.settings.label_studio_url or project.hostname
         if base and token:
-            self.tokens.remember(origin_of(base), token)
+            self.credentials.remember(origin_of(base), token)
 
     def source(self, address: str, task: object, uid: str) -> Source:
         """Raises Problem if the address can never be fetched."""

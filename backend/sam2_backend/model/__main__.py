@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 
 from sam2_backend.model.checkpoints import CHECKPOINTS, Checkpoint, official
-from sam2_backend.model.download import FetchError, Progress, fetch
+from sam2_backend.model.download import FetchError, OnProgress, fetch
 
 
-def _print_progress(known: Checkpoint) -> Progress:
+def _print_progress(known: Checkpoint) -> OnProgress:
     began, told = time.monotonic(), [0.0]
 
     def progress(done: int, total: int | None) -> None:

@@ -19,14 +19,14 @@ from sam2_backend.model.checkpoints import Checkpoint
 PARTIAL_CONTENT, RANGE_NOT_SATISFIABLE = 206, 416
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=30)
 
-Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all if known
+OnProgress = Callable[[int, int | None], None]  # bytes so far, bytes in all if known
 
 
 class FetchError(Exception):
     """The checkpoint could not be fetched; the message says why and what to do."""
 
 
-def fetch(known: Checkpoint, folder: Path, *, mirror: str | None = None, progress: Progress | None = None) -> Path:
+def fetch(known: Checkpoint, folder: Path, *, mirror: str | None = None, progress: OnProgress | None = None) -> Path:
     """Download a checkpoint into `folder`, or do nothing if it is there and right. Returns its path.
 
     A broken download stays as `FILE.part` and is carried on by the next call. mirror: a base URL under which the files
@@ -56,7 +56,7 @@ def fetch(known: Checkpoint, folder: Path, *, mirror: str | None = None, progres
     return target
 
 
-def _download(url: str, part: Path, known: Checkpoint, progress: Progress | None, attempts: int = 5) -> None:
+def _download(url: str, part: Path, known: Checkpoint, progress: OnProgress | None, attempts: int = 5) -> None:
     """Fill `part`, carrying on after broken connections as long as each attempt brings something."""
     for attempt in range(1, attempts + 1):
         before = part.stat().st_size if part.exists() else 0
@@ -81,7 +81,7 @@ def _download(url: str, part: Path, known: Checkpoint, progress: Progress | None
     )
 
 
-async def _stream(url: str, part: Path, known: Checkpoint, progress: Progress | None) -> None:
+async def _stream(url: str, part: Path, known: Checkpoint, progress: OnProgress | None) -> None:
     """Raises FetchError for what no other attempt mends, aiohttp.ClientError or TimeoutError for the rest."""
     have = part.stat().st_size if part.exists() else 0
     if known.size is not None and have > known.size:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from sam2_backend.engine import cuda
 from sam2_backend.engine.cuda import find_gpu
 from sam2_backend.engine.lane import Graph, Lane, memory_left
 from sam2_backend.engine.torch_engine import WORKING_BYTES, TorchEngine
@@ -19,6 +20,7 @@ from sam2_backend.model.loading import LoadedModel
 SECOND = torch.device("cuda", 1)
 GB = 1_000_000_000
 FREE = {0: 1 * GB, 1: 7 * GB}
+CAPABILITY = {0: (6, 1), 1: (8, 0)}
 
 
 class StandInStream:
@@ -65,6 +67,7 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> StandInGpus:
     for name, stand_in in {
         "is_available": lambda: True,
         "device_count": lambda: 2,
+        "get_device_capability": lambda device=None: CAPABILITY[gpus.number(device)],
         "mem_get_info": lambda device=None: (FREE[gpus.number(device)], 8 * GB),
         "memory_reserved": lambda device=None: 100 + gpus.number(device),
         "Stream": StandInStream,
@@ -88,6 +91,30 @@ def test_graphs_are_warmed_up_and_captured_there(gpus: StandInGpus) -> None:
     Graph(lane, gpus.function, torch.zeros(1))
     assert gpus.captured_on == [lane.stream]
     assert set(gpus.ran_on) == {1}
+
+
+@pytest.mark.usefixtures("gpus")
+def test_what_it_can_do_is_asked_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Precision and batch are those of the card that serves, and what its masks are compared with comes from it."""
+    moved: list[object] = []
+
+    class StandInModel:
+        def to(self, device: object) -> StandInModel:
+            moved.append(device)
+            return self
+
+    for name, stand_in in {
+        "BATCH_BYTES": 5 * GB,
+        "build_model": lambda *_: StandInModel(),
+        "ReferenceEngine": lambda model: model,
+        "compute_golden": lambda _: None,
+        "check": lambda *_: None,
+        "TorchEngine": lambda _, device, **options: SimpleNamespace(device=device, **options),
+    }.items():
+        monkeypatch.setattr(cuda, name, stand_in)
+    engine: Any = cuda.load_cuda(Path(__file__), Path("tiny.pt"), "0" * 64, device="cuda:1", precision="auto")
+    assert (engine.device, engine.precision, engine.batch) == (SECOND, "bf16", cuda.BATCH)
+    assert moved == [SECOND]
 
 
 @pytest.mark.usefixtures("gpus")

@@ -138,6 +138,11 @@ def test_tokens_stay_with_label_studio(start_server: StartServer, image_host: Im
         assert image_host.seen("/data/upload/odd/redirect?1")[0]["Authorization"] == "Token " + "f" * 40
         assert other.seen("/moved.png")
         assert not any("Authorization" in headers for headers in other.seen("/moved.png"))
+        # Label Studio itself answers with what is no image of a task.
+        image_host.redirect_to = "/api/projects/2/export"
+        assert server.click("/data/upload/odd/redirect?3", *point(50, 50)).status_code == 502
+        (asked,) = image_host.seen("/api/projects/2/export")
+        assert "Authorization" not in asked
 
 
 def test_a_sign_in_redirect_is_a_token_problem(strict: Running, image_host: ImageHost) -> None:

@@ -14,8 +14,14 @@ from sam2_backend.serving.store.file_format import StoredImage, to_bytes
 from sam2_backend.serving.store.key import Key
 
 
-def test_nobody_waits_for_files_that_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The event loop asks whether an embedding is there; removing many of them may take a slow disk a while."""
+@pytest.mark.parametrize("unusable", [False, True])
+def test_nobody_waits_for_files_that_are_removed(
+    unusable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event loop asks whether an embedding is there; removing many of them may take a slow disk a while.
+
+    unusable: the old one is dropped; else the new one is written, and there is no room for both.
+    """
     small = np.zeros((2, 2), np.float16)
     stored = StoredImage(HostEmbedding(small, small, small), 8, 8)
     old, new = Key("a" * 64, "e" * 16), Key("b" * 64, "e" * 16)
@@ -32,11 +38,11 @@ def test_nobody_waits_for_files_that_are_removed(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(Path, "unlink", slow)
     with ThreadPoolExecutor(2) as pool:
-        writing = pool.submit(tier.write, new, stored)
+        removing = pool.submit(tier.drop, old) if unusable else pool.submit(tier.write, new, stored)
         assert begun.wait(30)
         try:
-            assert pool.submit(tier.has, new).result(10)
+            assert pool.submit(tier.has, new).result(10) != unusable
             assert not tier.has(old)
         finally:
             may_end.set()
-        writing.result(30)
+        removing.result(30)

@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from image_host import picture
 from numpy.typing import NDArray
 from sam2_backend.images.fetch import Fetched
-from sam2_backend.images.sources import Source, locate
+from sam2_backend.images.sources import Source
 from sam2_backend.metrics import Metrics
 from sam2_backend.problems import Problem, ProblemLog
 from sam2_backend.serving import embeddings
@@ -410,6 +410,25 @@ def test_a_click_on_a_task_that_waits_raises_it() -> None:
     with_bench(test)
 
 
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_click_raises_the_encode_of_the_same_content_elsewhere(joined: bool) -> None:
+    """joined: its task was opened too, and waits for that encode already."""
+
+    def test(bench: Bench) -> None:
+        for number in (8, 10):
+            bench.addresses.put(number, 50)
+        bench.click(1)
+        bench.open(range(8, 9))
+        if joined:
+            bench.open(range(10, 11))
+        bench.click(10)
+        bench.click(38)
+        bench.finish()
+        assert bench.engine.started == [1, 50, 38]
+
+    with_bench(test)
+
+
 def test_clicks_go_in_their_order_whenever_their_tasks_were_opened() -> None:
     def test(bench: Bench) -> None:
         bench.open(range(1, 3))
@@ -431,6 +450,38 @@ def test_more_than_the_limit_is_refused_and_the_rest_is_done() -> None:
         bench.finish()
         assert bench.prewarmer.progress("1")["done"] == LIMIT - 1  # 21 is no image
         assert bench.prewarm(range(36, 38)) == [(2, 0)]
+
+    with_bench(test)
+
+
+def test_the_total_is_never_passed_whoever_adds_at_the_same_time() -> None:
+    """Two callers, each held up by an image of its own: one before anything of it waits, the other after."""
+
+    def test(bench: Bench) -> None:
+        known, may_go_on = bench.embeddings.known, asyncio.Event()
+
+        async def slow(source: Source) -> bool:
+            if source.identity in ("5", "10"):
+                await may_go_on.wait()
+            return await known(source)
+
+        async def both() -> None:
+            for numbers in ((5, 1), (2, 10)):
+                work = bench.prewarmer.add("1", [bench.addresses.source(number) for number in numbers])
+                adding.append(asyncio.create_task(work))
+
+        adding: list[asyncio.Task[Any]] = []
+        bench.embeddings.known = slow  # type: ignore[method-assign]
+        bench.run(both())
+        bench.finish()
+        progress = bench.prewarmer.progress("1")
+        assert (progress["done"], progress["total"]) == (1, 1)
+        bench.loop.call_soon(may_go_on.set)
+        bench.finish()
+        progress = bench.prewarmer.progress("1")
+        assert (progress["done"], progress["total"]) == (3, 3)
+        assert progress["since_start"] == {"done": 4, "failed": 0}
+        assert [task.result() for task in adding] == [(2, 0), (2, 0)]
 
     with_bench(test)
 
@@ -526,16 +577,18 @@ def test_an_embedding_that_is_still_being_written_is_not_made_again() -> None:
     with_bench(test)
 
 
-def test_no_file_system_is_asked_on_the_event_loop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_file_system_is_asked_on_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """Mounted images may lie on a network's file system that hangs."""
 
     def test(bench: Bench) -> None:
         asked: set[int] = set()
         for name in ("stat", "resolve", "is_file"):
             _note_threads(monkeypatch, name, asked)
-        source = locate("/data/local-files/?d=a.png", task=1, label_studio="http://ls", local_files=tmp_path)
-        bench.embeddings.sightings.saw(source, "0" * 64, ())
-        bench.run(bench.embeddings.known(source))
+        bench.engine.let(2)
+        bench.click(3)
+        bench.open(range(6, 7))
+        bench.finish()
+        assert bench.run(bench.embeddings.known(bench.addresses.source(3)))
         assert asked
         assert threading.get_ident() not in asked
 

@@ -16,7 +16,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from sam2_backend.backend import Backend, Serving
-from sam2_backend.http.bodies import read, read_json
+from sam2_backend.http.bodies import read_body, read_json
 from sam2_backend.http.responses import JsonResponse
 from sam2_backend.label_studio.regions import DrawnObject, drawn_objects
 from sam2_backend.label_studio.results.mask import Mask
@@ -73,7 +73,7 @@ class _Page:
         limit = self._backend.settings.limits.image_bytes
         steps = Steps()
         async with self._uploads, serving.inference.gate.enter():
-            data = await read(request, limit, ": raise MAX_IMAGE_BYTES of the backend")
+            data = await read_body(request, limit, ": raise MAX_IMAGE_BYTES of the backend")
             image, outcome = await serving.inference.embeddings.put(data, steps)
         return JsonResponse(
             {
