@@ -23,6 +23,8 @@ from tools.tests.browser import editor
 VIEW: ViewportSize = {"width": 1260, "height": 760}
 #: The editor alone: without the bar above it and the panel beside it.
 EDITOR = (0, 48, 940, 760)
+#: What the table takes on the left.
+TABLE = 240
 ACCEPT = "[data-testid=bottombar-accept-suggestions-button]"
 TOGGLE = "[data-testid=bottombar-auto-annotation-toggle]"
 SMART_TOOL = ".lsf-tool_smart"
@@ -108,15 +110,18 @@ class Desk:
 
 
 @contextlib.contextmanager
-def opened(pair: Pair, label: str, *, first_time: bool = False) -> Iterator[Desk]:
-    """Open a project's task, with Auto-Annotation on and the smart tool taken, unless it is the first time."""
-    project = pair.projects[label]
+def opened(pair: Pair, project: Project, *, first_time: bool = False, annotated: bool = False) -> Iterator[Desk]:
+    """Open a project's task, with Auto-Annotation on and the smart tool taken, unless it is the first time.
+
+    annotated: the task is opened from the table, beside which the editor then is; else as the next one to label.
+    """
     with editor.browser_page() as page:
-        page.set_viewport_size(VIEW)
+        page.set_viewport_size({**VIEW, "width": VIEW["width"] + TABLE} if annotated else VIEW)
         editor.sign_in(page, pair.studio.url, pair.studio.email, pair.studio.password)
         for key, value in ({} if first_time else editor.REMEMBERED).items():
             page.add_init_script(f"localStorage.setItem({json.dumps(key)}, {json.dumps(value)})")
-        page.goto(f"{pair.studio.url}/projects/{project.number}/data?labeling=1")
+        wanted = f"task={project.task}" if annotated else "labeling=1"
+        page.goto(f"{pair.studio.url}/projects/{project.number}/data?{wanted}")
         image = f"{editor.SELECTED}.objects[0]"
         page.wait_for_function(f"window.Htx && {editor.SELECTED} && {image} && {image}.naturalWidth > 1")
         page.wait_for_timeout(1500)

@@ -20,11 +20,14 @@ CACHE = Path(__file__).parents[2] / ".pytest_cache" / "d" / "label-studio"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="where the pictures are written")
-    folder: Path = parser.parse_args().folder
+    parser.add_argument("--page", choices=story.PAGES, help="the page whose pictures are recorded; else all")
+    given = parser.parse_args()
+    folder: Path = given.folder
     folder.mkdir(parents=True, exist_ok=True)
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work, studio.running(Path(work), CACHE) as pair:
-        story.tell(pair, folder)
+        for page in [given.page] if given.page else story.PAGES:
+            story.PAGES[page](pair, folder)
 
 
 if __name__ == "__main__":

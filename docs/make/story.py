@@ -1,4 +1,4 @@
-"""What the pictures tell: five cells for the main page, and each step of the annotators' page."""
+"""What the pictures tell: five cells for the main page, each step of the annotators' page, boxes that become masks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from docs.make import desk, studio
 from docs.make.desk import ACCEPT, SMART_TOOL, TOGGLE, Click, Desk
 from docs.make.film import Film
+from tools.tests.browser import editor
 
 GOOD = 0.9
 WIDTH = 720
@@ -32,7 +33,7 @@ def meant(opened: Desk, number: int, click: Click, *, least: float = GOOD) -> Cl
 
 def main_page(pair: studio.Pair, folder: Path) -> None:
     """Choose a label, click four cells, take away what one click found too much of, accept each."""
-    with desk.opened(pair, "cell") as opened:
+    with desk.opened(pair, pair.projects["cell"]) as opened:
         film = Film(WIDTH, desk.EDITOR, pointer=(470, 700))
         clicks = opened.project.scene.clicks
         film.caption = "Choose a label"
@@ -89,7 +90,7 @@ def _accept(film: Film, opened: Desk, before: Image.Image, caption: str) -> Imag
 
 
 def annotators_page(pair: studio.Pair, folder: Path) -> None:
-    with desk.opened(pair, "leaf", first_time=True) as opened:
+    with desk.opened(pair, pair.projects["leaf"], first_time=True) as opened:
         page, clicks = opened.page, opened.project.scene.clicks
         ringed(opened, [TOGGLE]).save(folder / "annotate-1-switch.png", optimize=True)
         page.locator(TOGGLE).click(force=True)
@@ -106,8 +107,8 @@ def annotators_page(pair: studio.Pair, folder: Path) -> None:
         ringed(opened, []).save(folder / "annotate-5-accept.png", optimize=True)
 
 
-def ringed(opened: Desk, selectors: list[str]) -> Image.Image:
-    """The page, with a ring around each thing that is spoken of."""
+def ringed(opened: Desk, selectors: list[str], part: tuple[int, int, int, int] = desk.EDITOR) -> Image.Image:
+    """The page, or that part of it, with a ring around each thing that is spoken of there."""
     shot = opened.shot()
     pen = ImageDraw.Draw(shot)
     for selector in selectors:
@@ -115,13 +116,25 @@ def ringed(opened: Desk, selectors: list[str]) -> Image.Image:
         assert box is not None, selector
         corners = (box["x"] - 8, box["y"] - 8, box["x"] + box["width"] + 8, box["y"] + box["height"] + 8)
         pen.rounded_rectangle(corners, 12, outline=ORANGE, width=4)
-    return few_colours(shot.crop(desk.EDITOR) if selectors else shot)
+    return few_colours(shot.crop(part) if selectors else shot)
 
 
 def few_colours(shot: Image.Image) -> Image.Image:
     return shot.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
 
 
-def tell(pair: studio.Pair, folder: Path) -> None:
-    main_page(pair, folder)
-    annotators_page(pair, folder)
+def masks_page(pair: studio.Pair, folder: Path) -> None:
+    with desk.opened(pair, pair.boxed, annotated=True) as opened:
+        sentence = editor.type_line(opened.page, "boxes")
+        assert sentence.startswith(f"{len(opened.project.scene.clicks)} masks"), sentence
+        left, top, right, bottom = desk.EDITOR
+        part = (left + desk.TABLE, top, right + desk.TABLE, bottom)
+        ringed(opened, [ACCEPT, ".sam2-asks"], part).save(folder / "masks-boxes.png", optimize=True)
+        opened.page.goto(f"{pair.studio.url}/projects/{opened.project.number}/data")
+        retrieve = editor.retrieve_predictions(opened.page)
+        retrieve.hover()
+        few_colours(opened.shot().crop((0, 48, 700, 420))).save(folder / "masks-retrieve.png", optimize=True)
+
+
+#: The pages that have pictures.
+PAGES = {"main": main_page, "annotators": annotators_page, "masks": masks_page}

@@ -21,9 +21,9 @@ from sam2_backend.http.page.routes import ui_routes
 from sam2_backend.http.reason_phrase import StatusWithReason
 from sam2_backend.http.responses import JsonResponse, problem_response
 from sam2_backend.images.sources import Source
-from sam2_backend.label_studio import labeling_config
+from sam2_backend.label_studio import labeling_config, text_field
 from sam2_backend.label_studio.masks import seconds_of, wanted_of
-from sam2_backend.label_studio.predictions import parse_request
+from sam2_backend.label_studio.predictions import parse_request, text_field_of
 from sam2_backend.label_studio.projects import project_number, project_uid, uid_of
 from sam2_backend.label_studio.tasks import sources_of
 from sam2_backend.logs import fields, request_id
@@ -151,8 +151,15 @@ class _Endpoints:
         asked = parse_request(await read_predict(request, self._backend.settings.limits.body_bytes))
         if asked.result is None and self._backend.serving is None:
             return JsonResponse({"results": [[] for _ in asked.tasks]})
-        serving = await self._backend.ready()
-        return JsonResponse(await serving.predictions.predict(asked))
+        try:
+            serving = await self._backend.ready()
+            return JsonResponse(await serving.predictions.predict(asked))
+        except Problem as problem:
+            field = text_field_of(asked, self._backend.projects)
+            if field is None or text_field.typed(asked.result, field) is None:
+                raise
+            self._backend.problems.report(problem)
+            return JsonResponse({"results": [{"result": text_field.said(field, [problem.message])}]})
 
     async def webhook(self, request: Request) -> Response:
         body = await self._json(request)

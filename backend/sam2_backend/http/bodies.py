@@ -9,6 +9,7 @@ import msgspec
 import orjson
 from starlette.requests import Request
 
+from sam2_backend.label_studio.text_field import TYPED
 from sam2_backend.problems import Problem
 from sam2_backend.settings import MIB
 
@@ -52,13 +53,24 @@ async def read_json(request: Request, limit: int) -> Mapping[str, Any]:
 
 
 async def read_predict(request: Request, limit: int) -> Mapping[str, Any]:
-    """As `read_json`. Of one task, which is what an annotator's page asks for, `id` and `data` alone."""
+    """As `read_json`. Of one task, which is what an annotator's page asks for, `id` and `data` alone.
+
+    Unless the page's text field may be asking: its answer is made of what the task has.
+    """
     body = await read_body(request, limit, ANNOTATED)
     try:
         asked = _one_task.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _object(body)  # which says what it is instead
-    return asked if len(asked.get("tasks", ())) == 1 else _object(body)
+    return asked if len(asked.get("tasks", ())) == 1 and not _typed(asked.get("params")) else _object(body)
+
+
+def _typed(params: object) -> bool:
+    context = params.get("context") if isinstance(params, Mapping) else None
+    result = context.get("result") if isinstance(context, Mapping) else None
+    if not isinstance(result, list):
+        return False
+    return not result or any(isinstance(item, Mapping) and item.get("type") == TYPED for item in result)
 
 
 def _object(body: bytes) -> Mapping[str, Any]:

@@ -22,6 +22,15 @@ from sam2_backend.label_studio.regions import (
 from sam2_backend.problems import Problem
 
 ANNOTATIONS, PREDICTIONS = "annotations", "predictions"
+# What the one who asks has on the screen: Label Studio sends the drafts of that person alone.
+ON_SCREEN = "on screen"
+# Where boxes are looked for, in this order. Every other source is a model version.
+KINDS: Mapping[str | None, Sequence[str]] = {
+    None: (ANNOTATIONS, PREDICTIONS),
+    ANNOTATIONS: (ANNOTATIONS,),
+    PREDICTIONS: (PREDICTIONS,),
+    ON_SCREEN: ("drafts", ANNOTATIONS, PREDICTIONS),
+}
 
 
 @dataclass(slots=True)
@@ -36,10 +45,10 @@ class Boxes:
 
 
 def boxes_of(task: Mapping[str, Any], source: str | None, labels: frozenset[str] | None) -> Boxes:
-    """Of the newest annotation or prediction that has any.
+    """Of the newest draft, annotation or prediction that has any.
 
     source: ANNOTATIONS, PREDICTIONS, or the model version of predictions; None for annotations, and predictions where
-    no annotation has any. labels: those to take, None for all.
+    no annotation has any; ON_SCREEN for drafts before these. labels: those to take, None for all.
     """
     for results in _results(task, source):
         found = _boxes(results, labels)
@@ -56,8 +65,8 @@ def name_of(region: Region) -> str:
 
 def _results(task: Mapping[str, Any], source: str | None) -> Iterator[Sequence[Mapping[str, Any]]]:
     """Newest first."""
-    kinds = {None: (ANNOTATIONS, PREDICTIONS), ANNOTATIONS: (ANNOTATIONS,)}.get(source, (PREDICTIONS,))
-    version = None if source in (None, ANNOTATIONS, PREDICTIONS) else source
+    kinds = KINDS.get(source, (PREDICTIONS,))
+    version = None if source in KINDS else source
     for kind in kinds:
         given = task.get(kind)
         entries = [entry for entry in given if isinstance(entry, Mapping)] if isinstance(given, list) else []

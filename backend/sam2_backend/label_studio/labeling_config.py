@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xml.etree.ElementTree import ParseError
 from xml.sax.saxutils import quoteattr
 
-from sam2_backend.label_studio.tags import read_tags
+from sam2_backend.label_studio.tags import Tags, read_tags
 from sam2_backend.problems import Problem
 
 OUTPUT_KINDS = ("brush", "bitmask", "polygon", "ellipse", "rectangle")
@@ -16,6 +16,8 @@ OUTPUT_KINDS = ("brush", "bitmask", "polygon", "ellipse", "rectangle")
 MASK_KINDS = ("brush", "bitmask", "polygon")
 PROMPT_KINDS = ("keypoint", "rectangle")
 UNDEFINED = "$undefined$"
+# The name of no tag: what is to be visible when one of its choices is selected never counts as visible.
+NO_TAG = "no-tag"
 WORKING_CONFIG = (
     '<View><Labels name="label" toName="image"><Label value="object"/></Labels>'
     '<KeyPoint name="kp" toName="image" smart="true" smartOnly="true"/>'
@@ -76,11 +78,21 @@ class LabelsTag:
 
 
 @dataclass(frozen=True, slots=True)
+class TextField:
+    """Two `TextArea`: `name` takes what is typed, `says` shows what is answered (`text_field.py`)."""
+
+    name: str
+    says: str
+    to_name: str
+
+
+@dataclass(frozen=True, slots=True)
 class LabelingConfig:
     images: Mapping[str, ImageTag]
     outputs: tuple[Output, ...]
     label_tags: tuple[LabelsTag, ...]
     prompts: frozenset[str]
+    field: TextField | None
     empty: bool
 
     def image(self, name: str) -> ImageTag:
@@ -156,7 +168,7 @@ class LabelingConfig:
 def read(xml: str) -> LabelingConfig:
     """Raises Problem if the text is no labeling config."""
     if not xml.strip():
-        return LabelingConfig({}, (), (), frozenset(), empty=True)
+        return LabelingConfig({}, (), (), frozenset(), None, empty=True)
     try:
         tags = read_tags(xml)
     except (ParseError, ValueError) as error:
@@ -191,4 +203,18 @@ def read(xml: str) -> LabelingConfig:
             (smart_boxes if smart and kind == "rectangle" else outputs).append(output)
     # A rectangle tag that annotators prompt with is an output only where nothing else could take a mask.
     outputs += smart_boxes if not outputs else []
-    return LabelingConfig(images, tuple(outputs), tuple(label_tags), frozenset(prompts), empty=not tags.controls)
+    field = _text_field(tags, images)
+    return LabelingConfig(images, tuple(outputs), tuple(label_tags), frozenset(prompts), field, empty=not tags.controls)
+
+
+def _text_field(tags: Tags, images: Collection[str]) -> TextField | None:
+    """The first that the editor would store nothing of."""
+    areas = {name: tag for name, tag in tags.controls.items() if tag.tag.lower() == "textarea"}
+    for name, area in areas.items():
+        image, says = area.get("toName", ""), area.get("whenTagName", "")
+        other = areas.get(says)
+        if area.get("visibleWhen") != "choice-unselected" or other is None or other.get("toName") != image:
+            continue
+        if image in images and other.get("visibleWhen") == "choice-selected" and other.get("whenTagName") == NO_TAG:
+            return TextField(name, says, image)
+    return None

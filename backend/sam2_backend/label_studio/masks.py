@@ -6,8 +6,9 @@ Each task stands for itself: what is wrong with one is said in its report, and t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -149,9 +150,7 @@ class MaskMaker:
         if report.state != "left":
             return report
         try:
-            async with self._images:
-                if urgency == Urgency.PREWARM:
-                    await self._gate.pause()
+            async with self._turn(urgency):
                 for group in _by_image(planned):
                     await self._image(task, project, config, group, urgency, report)
         except Problem as problem:
@@ -163,6 +162,17 @@ class MaskMaker:
             return self._failed(report, " ".join(report.problems))
         report.state = "made"
         return report
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, urgency: Urgency) -> AsyncIterator[None]:
+        """So many images at once; an annotator who asks waits for none of them."""
+        if urgency == Urgency.CLICK:
+            yield
+            return
+        async with self._images:
+            if urgency == Urgency.PREWARM:
+                await self._gate.pause()
+            yield
 
     def _plan(
         self, task: Mapping[str, Any], config: LabelingConfig, wanted: Wanted

@@ -1,5 +1,7 @@
 """/predict: a click becomes a mask; a task that was merely opened is answered at once and prepared behind that.
 
+What is typed into the editor's text field comes as a click does (`text_field.py`).
+
 *Retrieve predictions* of the Data Manager asks for several tasks without a prompt: the boxes that they have become
 masks. A task alone looks the same as one that was opened, whose page waits for the answer, and is taken for that.
 """
@@ -16,8 +18,9 @@ import numpy as np
 
 from sam2_backend.engine.interface import Prompt
 from sam2_backend.images.sources import Source
-from sam2_backend.label_studio import labeling_config
-from sam2_backend.label_studio.labeling_config import LabelingConfig, LabelsTag, Output
+from sam2_backend.label_studio import labeling_config, text_field
+from sam2_backend.label_studio.boxes import ON_SCREEN
+from sam2_backend.label_studio.labeling_config import LabelingConfig, LabelsTag, Output, TextField
 from sam2_backend.label_studio.masks import MaskMaker, Wanted, summarised
 from sam2_backend.label_studio.projects import Projects, project_number, project_uid
 from sam2_backend.label_studio.regions import DrawnObject, Frame, Region, drawn_objects
@@ -84,6 +87,14 @@ class _Click:
     naming: LabelsTag | None
 
 
+def text_field_of(request: PredictRequest, projects: Projects) -> TextField | None:
+    """The project's text field; None too for a config that cannot be read, which a click is told."""
+    try:
+        return labeling_config.read(request.label_config or projects.get(request.project).label_config).field
+    except Problem:
+        return None
+
+
 class Predictions:
     """Used from the event loop only."""
 
@@ -114,6 +125,10 @@ class Predictions:
                 return {"results": await self._retrieved(request)}
             self._prepare(request, request.tasks, batch=False)
             return {"results": [[] for _ in request.tasks]}
+        field = text_field_of(request, self._projects)
+        typed = text_field.typed(request.result, field)
+        if field and typed is not None and request.tasks:
+            return {"results": [await self._typed(request, field, typed)]}
         if request.result == [] or not request.tasks:
             return {"results": [{"result": []} for _ in request.tasks]}
         async with self._gate.enter():
@@ -152,6 +167,20 @@ class Predictions:
             else []
             for masks in made
         ]
+
+    async def _typed(self, request: PredictRequest, field: TextField, typed: str) -> dict[str, Any]:
+        """What the editor's text field asks for; what is wrong is said there, since an error would show nothing."""
+        if typed != text_field.COMMAND:
+            return {"result": text_field.said(field, text_field.unknown(typed))}
+        limit = self._settings.limits.predict_seconds
+        async with self._gate.enter():
+            (masks,) = await self._masks.make(
+                request.tasks[:1], request.project, self._config(request), Wanted(ON_SCREEN), Urgency.CLICK, limit
+            )
+        for sentence in masks.problems or ([masks.error] if masks.error else []):
+            self._problems.remember("masks", f"Task {task_id(request.tasks[0])}: {sentence}")
+        said = text_field.said(field, text_field.sentences(masks, limit))
+        return {"result": said + masks.result, "score": masks.score, "model_version": self._model_version}
 
     def _config(self, request: PredictRequest) -> LabelingConfig:
         return labeling_config.read(request.label_config or self._projects.get(request.project).label_config)

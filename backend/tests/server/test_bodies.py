@@ -43,6 +43,13 @@ def test_several_tasks_keep_everything() -> None:
     assert asyncio.run(read_predict(request(click(*tasks)), 1 << 20))["tasks"] == tasks
 
 
+@pytest.mark.parametrize("result", [[], [{"type": "textarea", "value": {"text": ["boxes"]}}]])
+def test_what_the_text_field_asks_keeps_everything(result: list[dict[str, Any]]) -> None:
+    task = {"id": 1, "data": {"image": "a.png"}, **ANNOTATIONS}
+    body = orjson.dumps(predict_body([task], result, SPLIT_CONFIG))
+    assert asyncio.run(read_predict(request(body), 1 << 20))["tasks"] == [task]
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"7", b"\xff", b'{"tasks": 3}', b'{"tasks": [3]}', b"{}", b"null"])
 def test_what_is_no_request_is_refused_as_ever(body: bytes) -> None:
     with pytest.raises(Problem) as refused:

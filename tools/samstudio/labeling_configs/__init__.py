@@ -14,7 +14,16 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F
 
 
 def read(name: str) -> str:
-    return _text(f"{name}.xml")
+    return _text(f"{name}.xml").replace("<TextField/>", text_field())
+
+
+def text_field() -> str:
+    """Where annotators type `boxes`, for an image tag named `image` (docs/masks.md, *In the editor*).
+
+    The style hides the field while a label is chosen, because the editor gives that label to every mask that is
+    accepted, and makes the page wait for the answer, because it would label what was typed as well.
+    """
+    return _text("text_field.xml").rstrip()
 
 
 def with_labels(labels: Sequence[str]) -> str:

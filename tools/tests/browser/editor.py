@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Locator, Page, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 QUIET = (
@@ -72,6 +73,16 @@ def click_image(page: Page, x: float, y: float) -> dict[str, Any]:
     return answer
 
 
+def type_line(page: Page, text: str) -> str:
+    """Type into the text field for SAM 2 and press Enter; gives what stands beside it once the answer is there."""
+    field = page.locator(".sam2-asks input")
+    with page.expect_response(lambda response: "/interactive-annotating" in response.url):
+        field.fill(text)
+        field.press("Enter")
+    page.locator(".sam2-asks [data-testid=textarea-region]").wait_for(state="detached")
+    return "\n".join(page.locator(".sam2-says [data-testid=textarea-region]").all_inner_texts())
+
+
 def accept_suggestions(page: Page) -> None:
     page.click("[data-testid=bottombar-accept-suggestions-button]")
 
@@ -79,6 +90,24 @@ def accept_suggestions(page: Page) -> None:
 def count(page: Page, what: str) -> int:
     """How many `regions` or `suggestions` the open annotation has."""
     return int(page.evaluate(f"Array.from({SELECTED}.{what}.values()).length"))
+
+
+def retrieve_predictions(page: Page) -> Locator:
+    """Select both tasks of the Data Manager that is open, and find the action in its menu."""
+    page.get_by_label("Select all rows").check(force=True)
+    menu = page.locator("button", has_text=re.compile("^2 Tasks$"))
+    menu.wait_for()
+    page.wait_for_load_state("networkidle")  # the actions of the menu come in an answer of their own
+    menu.click()
+    action = page.get_by_text("Retrieve Predictions")
+    action.wait_for(timeout=10_000)
+    return action
+
+
+def submit(page: Page, name: str) -> None:
+    """name: `Submit`, or `Update` for an annotation that was submitted before."""
+    with page.expect_response(lambda response: "/annotations" in response.url and response.request.method != "GET"):
+        page.click(f"button:has-text('{name}')")
 
 
 def serialized(page: Page) -> list[dict[str, Any]]:
