@@ -16,7 +16,7 @@ ORDER = ("http", "backend", "label_studio", "serving", "model", "images", "engin
 # NVIDIA's bindings come with torch for CUDA; `mlbackend.py` is for those who have label-studio-ml.
 WITH_ANOTHER = {"cuda", "label-studio-ml"}
 # What any room may use.
-SHARED = ("settings", "problems", "logs", "metrics", "steps", "versions", "demo", "__init__")
+SHARED = ("settings", "problems", "jobs", "logs", "metrics", "steps", "versions", "demo", "__init__")
 
 
 def room(module: str) -> str:
