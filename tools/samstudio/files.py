@@ -6,6 +6,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from samstudio.errors import SamstudioError
+
 
 def write(path: Path, content: str | bytes, *, mode: int, owner: tuple[int, int] | None = None) -> None:
     """Replace a file at once.
@@ -31,6 +33,27 @@ def write(path: Path, content: str | bytes, *, mode: int, owner: tuple[int, int]
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def keep(path: Path, content: str, *, what: str, mode: int, folder_mode: int = 0o777) -> None:
+    """`write`, where what is kept must not be lost; its folder is made.
+
+    Args:
+        what: is kept there, as the subject of a sentence.
+
+    Raises:
+        SamstudioError: the folder or the disk refused.
+    """
+    try:
+        path.parent.mkdir(mode=folder_mode, parents=True, exist_ok=True)
+        write(path, content, mode=mode)
+    except OSError as error:
+        raise SamstudioError(
+            f"{what} cannot be written down.",
+            found=str(error),
+            expected=f"a writable {path.parent}",
+            command=f"ls -ld {path.parent}; df -h {path.parent}",
+        ) from error
 
 
 def own_state() -> Path:

@@ -15,16 +15,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, field
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from samstudio import files, lock
+from samstudio import files, lock, moments
 from samstudio.errors import NothingToLookAt, SamstudioError
-from samstudio.tunnel.state import started_at
+from samstudio.processes import started_at
 
 #: Seconds between two writings while only the progress changes.
 WRITE_SECONDS = 1.0
@@ -179,18 +178,10 @@ class Record:
     def write(self) -> None:
         """Raises SamstudioError if the file cannot be written."""
         self._written = time.monotonic()
-        self.job.updated = _now()
+        self.job.updated = moments.now()
         path = folder() / f"{self.job.id}.json"
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            files.write(path, json.dumps(asdict(self.job), default=str, indent=1) + "\n", mode=0o600)
-        except OSError as error:
-            raise SamstudioError(
-                "How far the job is cannot be written down.",
-                found=str(error),
-                expected=f"a writable {path.parent}",
-                command=f"ls -ld {path.parent}; df -h {path.parent}",
-            ) from error
+        text = json.dumps(asdict(self.job), default=str, indent=1) + "\n"
+        files.keep(path, text, what="How far the job is", mode=0o600, folder_mode=0o700)
 
 
 @contextmanager
@@ -203,7 +194,7 @@ def kept(job: Job) -> Iterator[Record]:
     record = Record(job)
     earlier = _read(folder() / f"{job.id}.json")
     job.sending = earlier.sending if earlier else {}
-    job.process, job.process_started, job.begun = os.getpid(), started_at(os.getpid()), _now()
+    job.process, job.process_started, job.begun = os.getpid(), started_at(os.getpid()), moments.now()
     record.write()
     try:
         yield record
@@ -275,10 +266,6 @@ def _read(path: Path) -> Job | None:
         return _JOB.validate_python(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, ValidationError):
         return None
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 _JOB = TypeAdapter(Job)

@@ -9,9 +9,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from pathlib import Path
 
+from samstudio import moments
 from samstudio.errors import SamstudioError
 
 #: beside deployment.yml; the playbooks that deploy and destroy try it as well (roles/samstudio_tools/tasks/alone.yml)
@@ -36,7 +36,7 @@ def held(config_dir: Path, verb: str) -> Iterator[None]:
                 expected="nobody else at work on this host's data",
                 command=f"samstudio {verb}   # once the other one has ended; fuser -v {path} shows its process",
             )
-        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        now = moments.now()
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"samstudio {verb}, process {os.getpid()}, since {now}\n".encode(), 0)
         yield
@@ -65,6 +65,19 @@ def alone(name: str) -> Iterator[bool]:
         yield _taken(handle)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def only_one(name: str, *, message: str, command: str) -> Iterator[None]:
+    """Hold the name.
+
+    Raises:
+        SamstudioError: another process does; `message` and `command` are for its reader.
+    """
+    with alone(name) as ours:
+        if not ours:
+            raise SamstudioError(message, found="a process that is at work", expected="one at a time", command=command)
+        yield
 
 
 def is_held(name: str) -> bool:

@@ -129,14 +129,11 @@ class Job:
         Raises:
             SamstudioError: another one does already.
         """
-        with lock.alone(self.name) as only_one:
-            if not only_one:
-                raise SamstudioError(
-                    f"Another samstudio masks makes the same for project {self.project} already.",
-                    found="a process that is at work",
-                    expected="one at a time",
-                    command=f"samstudio jobs show {self.name}   # wait for it, or: samstudio jobs cancel {self.name}",
-                )
+        with lock.only_one(
+            self.name,
+            message=f"Another samstudio masks makes the same for project {self.project} already.",
+            command=f"samstudio jobs show {self.name}   # wait for it, or: samstudio jobs cancel {self.name}",
+        ):
             yield
 
     def survey(self, limit: int = 0, only: Sequence[int] = ()) -> Survey:

@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,6 +22,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
+from samstudio import moments
 from samstudio.deployment import Deployment
 from samstudio.secret_store import ADMIN_PASSWORD
 
@@ -39,7 +39,7 @@ def compose(
     """
     url, number = deployment.label_studio.public_url or deployment.label_studio.url, verified["project"]
     return {
-        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "finished": moments.now(),
         "label_studio": {
             "url": url,
             "version": version,

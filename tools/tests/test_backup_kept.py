@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import yaml
 from samstudio import __version__, deployment, lock, status
-from samstudio.backup import contents, journal, make, manifest, sqlite
+from samstudio.backup import contents, journal, manifest, room, sqlite
 from samstudio.secret_store import SecretStore
 
 from tools.tests.commands import fails, invoke, run, typed
@@ -114,7 +114,7 @@ def test_only_this_hosts_older_backups_are_removed(host: Path, target: Path) -> 
 
 def test_a_full_disk_is_refused_before_anything_is_written(host: Path, target: Path, monkeypatch: Any) -> None:
     usage = shutil.disk_usage(host)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=make.SPARE_BYTES))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=room.SPARE_BYTES))
     error = fails(host, "backup", "--to", str(target))
     assert "no room" in error["message"]
     assert not target.exists()

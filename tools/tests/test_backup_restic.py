@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 from samstudio import deployment
-from samstudio.backup import history, journal, make, manifest
-from samstudio.backup import restore as restoring
+from samstudio.backup import history, journal, make, manifest, room
 from samstudio.backup.restic import FETCHED, STAGING
 
 from tools.tests.commands import fails, invoke, run
@@ -191,7 +190,7 @@ def test_uploads_take_no_room_on_their_way(host: Path, repository: Path, monkeyp
 
     usage = shutil.disk_usage(host)
     monkeypatch.setattr(manifest, "copy", copy)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=make.SPARE_BYTES + (1 << 19)))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=room.SPARE_BYTES + (1 << 19)))
     back_up(host, repository)
     assert "deployment.yml" in copied
     assert not [name for name in copied if name.endswith(".png")]
@@ -202,7 +201,7 @@ def test_a_snapshot_without_room_for_it_is_not_fetched(
 ) -> None:
     back_up(host, repository)
     usage = shutil.disk_usage(host)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=restoring.SPARE_BYTES))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=room.SPARE_BYTES))
     error = fails(host, "restore", "latest", *options(repository, "--from"), "--yes")
     assert "no room for what the repository holds" in error["message"]
     assert not {STAGING, FETCHED} & beside(host)

@@ -21,7 +21,7 @@ from sam2_backend.images.sources import Source
 from sam2_backend.label_studio import labeling_config, text_field
 from sam2_backend.label_studio.boxes import ON_SCREEN
 from sam2_backend.label_studio.labeling_config import LabelingConfig, LabelsTag, Output, TextField
-from sam2_backend.label_studio.masks import MaskMaker, Wanted, summarised
+from sam2_backend.label_studio.masks import MaskMaker, TaskMasks, Wanted, summarised
 from sam2_backend.label_studio.projects import Projects, project_number, project_uid
 from sam2_backend.label_studio.regions import DrawnObject, Frame, Region, drawn_objects
 from sam2_backend.label_studio.results.items import items
@@ -157,8 +157,7 @@ class Predictions:
         summary = summarised(made, project_number(request.project), self._settings.limits.predict_seconds)
         log.info(summary, extra=fields(project=request.project))
         for task, masks in zip(request.tasks, made, strict=True):
-            for sentence in masks.problems or ([masks.error] if masks.error else []):
-                self._problems.remember("masks", f"Task {task_id(task)}: {sentence}")
+            self._remember(task, masks)
         if any(masks.state != "made" for masks in made):
             self._problems.remember("masks", summary)
         return [
@@ -177,10 +176,13 @@ class Predictions:
             (masks,) = await self._masks.make(
                 request.tasks[:1], request.project, self._config(request), Wanted(ON_SCREEN), Urgency.CLICK, limit
             )
-        for sentence in masks.problems or ([masks.error] if masks.error else []):
-            self._problems.remember("masks", f"Task {task_id(request.tasks[0])}: {sentence}")
+        self._remember(request.tasks[0], masks)
         said = text_field.said(field, text_field.sentences(masks, limit))
         return {"result": said + masks.result, "score": masks.score, "model_version": self._model_version}
+
+    def _remember(self, task: Mapping[str, Any], masks: TaskMasks) -> None:
+        for sentence in masks.problems or ([masks.error] if masks.error else []):
+            self._problems.remember("masks", f"Task {task_id(task)}: {sentence}")
 
     def _config(self, request: PredictRequest) -> LabelingConfig:
         return labeling_config.read(request.label_config or self._projects.get(request.project).label_config)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -288,10 +289,9 @@ def test_what_cannot_be_done_in_time_is_left_and_said(start_server: StartServer,
     assert "left" in {report["state"] for report in reports}
 
 
-def test_a_click_does_not_wait_for_the_boxes_of_others(start_server: StartServer, image_host: ImageHost) -> None:
-    """Twenty images of a job are on their way, each a fifth of a second; a new image is clicked meanwhile."""
-    server = start_server("0.2")
-    image_host.files["/clicked.png"] = picture((77, 7, 7))
+@contextmanager
+def twenty_under_way(server: Running, image_host: ImageHost) -> Iterator[Future[list[dict[str, Any]]]]:
+    """A job of twenty images, the first of which is being encoded."""
     tasks = []
     for number in range(20):
         image_host.files[f"/job{number}.png"] = picture((number, 7, 7))
@@ -300,6 +300,14 @@ def test_a_click_does_not_wait_for_the_boxes_of_others(start_server: StartServer
         job = pool.submit(masks, server, *tasks)
         while not encodes(server):
             time.sleep(0.01)
+        yield job
+
+
+def test_a_click_does_not_wait_for_the_boxes_of_others(start_server: StartServer, image_host: ImageHost) -> None:
+    """Twenty images of a job are on their way, each a fifth of a second; a new image is clicked meanwhile."""
+    server = start_server("0.2")
+    image_host.files["/clicked.png"] = picture((77, 7, 7))
+    with twenty_under_way(server, image_host) as job:
         assert server.click(f"{image_host.url}/clicked.png", labelled_point(50, 50), config=PLAIN).status_code == 200
         unfinished = encodes(server)
         assert not job.done()

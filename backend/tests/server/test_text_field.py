@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from image_host import ImageHost, picture
 from running import Running, brush_mask, iou, labelled_box, labels_config, predict_body
 from sam2_backend.label_studio.labeling_config import TextField, read
-from test_masks import disc, encodes, last_errors, masks, task
+from test_masks import disc, encodes, last_errors, task, twenty_under_way
 
 StartServer = Callable[..., Running]
 FIELD = (
@@ -119,14 +117,7 @@ def test_nobody_who_asks_waits_for_a_job(start_server: StartServer, image_host: 
     """Twenty images of a job are on their way, each a fifth of a second."""
     server = start_server("0.2")
     image_host.files["/typed.png"] = picture((77, 7, 8))
-    tasks = []
-    for number in range(20):
-        image_host.files[f"/queued{number}.png"] = picture((number, 8, 7))
-        tasks.append(task(number, f"{image_host.url}/queued{number}.png", labelled_box(40, 40, 20, 20)))
-    with ThreadPoolExecutor(1) as pool:
-        job = pool.submit(masks, server, *tasks)
-        while not encodes(server):
-            time.sleep(0.01)
+    with twenty_under_way(server, image_host) as job:
         items = ask(server, task(99, f"{image_host.url}/typed.png", labelled_box(40, 40, 20, 20)), line("boxes"))
         unfinished = encodes(server)
         assert said(items).startswith("1 mask, ")

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass
 
-from samstudio import files
+from samstudio import files, moments
 from samstudio.deployment import Deployment
 from samstudio.errors import explained
 
@@ -75,7 +75,7 @@ def read(config_dir: Path, kind: Kind) -> Last:
 def succeeded(
     config_dir: Path, kind: Kind, backup: str, contents: str, repository: str = "", password_file: str = ""
 ) -> None:
-    now = _now()
+    now = moments.now()
     _write(config_dir, kind, Last(ended=now, good=Good(now, backup, contents, repository, password_file)))
 
 
@@ -88,7 +88,7 @@ def noting_failure(config_dir: Path, kind: Kind) -> Iterator[None]:
         told = explained(error, f"samstudio {kind.value}")
         said = f"{told.message} {told.found}".strip()
         with contextlib.suppress(OSError):  # a full disk: the note must not hide the error
-            _write(config_dir, kind, replace(read(config_dir, kind), ended=_now(), error=said))
+            _write(config_dir, kind, replace(read(config_dir, kind), ended=moments.now(), error=said))
         raise
 
 
@@ -124,10 +124,6 @@ def _wrong(kind: Kind, last: Last, timer: Path) -> str:
 
 def age(moment: str) -> timedelta:
     return datetime.now(timezone.utc) - datetime.fromisoformat(moment)
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def _write(config_dir: Path, kind: Kind, last: Last) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import samstudio
 from samstudio import files
-from samstudio.backup import database, keep, manifest, service, sqlite
+from samstudio.backup import database, keep, manifest, room, service, sqlite
 from samstudio.backup.contents import Contents
 from samstudio.backup.database import Database
 from samstudio.backup.manifest import CONFIG, DATA, SECRETS, Advance, Bar, Image, LeftOut, Manifest, Member
@@ -23,8 +23,6 @@ from samstudio.labelstudio import api_errors, label_studio_client
 
 #: of the configuration, what a person wants to read when the host is gone
 DESCRIBING = ("deployment.yml", "choices.json")
-#: left free on the disk that is written to
-SPARE_BYTES = 64 << 20
 
 
 @dataclass
@@ -306,14 +304,12 @@ def _require_room(target: Path, size: int) -> None:
             expected="a writable folder; is the disk mounted?",
             command=f"findmnt --target {there}; samstudio backup --to /path/with/space",
         )
-    free = shutil.disk_usage(there).free
-    if free < size + SPARE_BYTES:
-        raise SamstudioError(
-            "The disk has no room for the backup; nothing was written.",
-            found=f"{free / 2**20:.0f} MiB free at {there}",
-            expected=f"{(size + SPARE_BYTES) / 2**20:.0f} MiB",
-            command="samstudio backup --to /path/with/space   # or --keep N, to keep fewer once this one is written",
-        )
+    room.require(
+        there,
+        size,
+        message="The disk has no room for the backup; nothing was written.",
+        command="samstudio backup --to /path/with/space   # or --keep N, to keep fewer once this one is written",
+    )
 
 
 def _version(deployment: Deployment) -> str:

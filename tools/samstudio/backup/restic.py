@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from samstudio.backup import manifest
+from samstudio.backup import manifest, room
 from samstudio.deployment import Deployment
 from samstudio.errors import SamstudioError, WrongCommandLine
 from samstudio.secret_store import SecretStore
@@ -26,7 +26,6 @@ TAG = "samstudio"
 LATEST = "latest"
 #: beside Label Studio's folder: a backup on its way into a repository, or out of one
 STAGING, FETCHED = "backup-staging", "backup-fetched"
-SPARE_BYTES = 64 << 20
 SECONDS = 24 * 3600
 #: in place of these, the file that was named says what the password is
 OTHER_PASSWORDS = ("RESTIC_PASSWORD", "RESTIC_PASSWORD_COMMAND")
@@ -191,14 +190,13 @@ def fetched(
         SamstudioError: there is no such snapshot, or no room for it.
     """
     with _beside(deployment, FETCHED) as folder:
-        size, free = repository.size(snapshot) + SPARE_BYTES, shutil.disk_usage(folder).free
-        if free < size:
-            raise SamstudioError(
-                "There is no room for what the repository holds; nothing was changed.",
-                found=f"{free / 2**20:.0f} MiB free at {folder}",
-                expected=f"{size / 2**20:.0f} MiB, and as much again to restore it",
-                command=f"du -xh --max-depth=1 {folder.parent}",
-            )
+        room.require(
+            folder,
+            repository.size(snapshot),
+            message="There is no room for what the repository holds; nothing was changed.",
+            note=", and as much again to restore it",
+            command=f"du -xh --max-depth=1 {folder.parent}",
+        )
         say(f"fetching the snapshot {snapshot} from {repository.place}")
         repository.fetch(snapshot, folder)
         yield folder

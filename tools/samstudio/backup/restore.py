@@ -14,7 +14,7 @@ from pathlib import Path
 
 import samstudio
 from samstudio import token_delivery
-from samstudio.backup import database, journal, keep, manifest, service
+from samstudio.backup import database, journal, keep, manifest, room, service
 from samstudio.backup.journal import Journal, Phase
 from samstudio.backup.manifest import DATA, SECRETS, Advance, Bar, Manifest
 from samstudio.backup.swap import SwapFolders
@@ -28,7 +28,6 @@ Say = Callable[[str], None]
 COPIES = "label-studio-secrets"
 #: belongs to the server that runs here, not to the data in it
 OF_THE_SERVER = "postgres_password"
-SPARE_BYTES = 64 << 20
 
 
 @dataclass
@@ -338,14 +337,13 @@ def _versions(tools: str, label_studio: str) -> str:
 def _require_room(deployment: Deployment, found: Manifest) -> None:
     there = deployment.label_studio.data.resolve().parent
     data = sum(member.bytes for name, member in found.files.items() if name.startswith(f"{DATA}/"))
-    size, free = data + found.database_bytes + SPARE_BYTES, shutil.disk_usage(there).free
-    if free < size:
-        raise SamstudioError(
-            "There is no room beside the live data; nothing was changed.",
-            found=f"{free / 2**20:.0f} MiB free at {there}",
-            expected=f"{size / 2**20:.0f} MiB: the old data stays until the restored one is proven",
-            command=f"du -xh --max-depth=1 {there}",
-        )
+    room.require(
+        there,
+        data + found.database_bytes,
+        message="There is no room beside the live data; nothing was changed.",
+        note=": the old data stays until the restored one is proven",
+        command=f"du -xh --max-depth=1 {there}",
+    )
 
 
 def live_contents(deployment: Deployment) -> str:

@@ -7,19 +7,17 @@ import platform
 import shlex
 import subprocess
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from samstudio import files, playbooks, trees
+from samstudio import files, moments, playbooks, trees
 from samstudio.bundle import check, collect, pack
 from samstudio.commands.common import AsJson
 from samstudio.commands.playbooks import PASS_THROUGH, run
 from samstudio.errors import SamstudioError, WrongCommandLine
-from samstudio.output import emit, err, out, say
+from samstudio.output import byte_bar, emit, out, say
 from samstudio.verbs import Verb, group, verb
 
 #: top-level parts of the tree that an air-gapped host deploys from
@@ -78,7 +76,7 @@ def create(context: typer.Context, as_json: AsJson = False) -> None:
     sources = _members(home, work, description.pop("files"), description.pop("packages"))
     description = {
         **description,
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "created": moments.now(),
         "project": {"commit": _commit(home), "digest": trees.project_digest(home)},
         "python": platform.python_version().rpartition(".")[0],
     }
@@ -167,12 +165,10 @@ def _members(home: Path, work: Path, given: dict[str, str], packages: list[str])
 def _write(file: Path, description: dict[str, Any], sources: dict[str, Path]) -> int:
     """The bytes that were written."""
     total = sum(path.stat().st_size for path in sources.values())
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True) as progress:
-        hashing = progress.add_task("Hashing", total=total)
-        manifest = pack.manifest(description, sources, lambda count: progress.advance(hashing, count))
-        writing = progress.add_task("Writing", total=total)
-        return pack.write(file, manifest, sources, lambda count: progress.advance(writing, count))
+    with byte_bar("Hashing", total) as advance:
+        manifest = pack.manifest(description, sources, advance)
+    with byte_bar("Writing", total) as advance:
+        return pack.write(file, manifest, sources, advance)
 
 
 def _show(description: dict[str, Any], members: Mapping[str, int]) -> None:

@@ -127,14 +127,8 @@ def alone(studio: LabelStudio, where: str) -> Iterator[None]:
         SamstudioError: another one does already.
     """
     name = hashlib.sha256(f"{studio.url} {where}".encode()).hexdigest()[:16]
-    with lock.alone(f"import-{name}") as only_one:
-        if not only_one:
-            raise SamstudioError(
-                f"Another samstudio masks imports into {where} already.",
-                found="a process that is at work",
-                expected="one at a time",
-                command="samstudio jobs list",
-            )
+    message = f"Another samstudio masks imports into {where} already."
+    with lock.only_one(f"import-{name}", message=message, command="samstudio jobs list"):
         yield
 
 

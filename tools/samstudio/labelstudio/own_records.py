@@ -37,16 +37,7 @@ class OwnRecords:
         if number in known:
             return
         known.append(number)
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            files.write(self.path, json.dumps(every, indent=1) + "\n", mode=0o644)
-        except OSError as error:
-            raise SamstudioError(
-                "Which ML backend record is ours cannot be written down.",
-                found=str(error),
-                expected=f"a writable {self.path.parent}",
-                command=f"ls -ld {self.path.parent}; df -h {self.path.parent}",
-            ) from error
+        files.keep(self.path, json.dumps(every, indent=1) + "\n", what="Which ML backend record is ours", mode=0o644)
 
     def _all(self) -> dict[str, list[int]]:
         try:

@@ -6,12 +6,13 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timezone
 from pathlib import Path
 
+from samstudio import moments
 from samstudio.errors import SamstudioError
+from samstudio.processes import started_at
 from samstudio.tunnel.agent import Agent
-from samstudio.tunnel.state import TunnelState, forget_state, started_at
+from samstudio.tunnel.state import TunnelState, forget_state
 
 Register = Callable[[str], str]
 """Registers a public URL with Label Studio; returns what it did, raises SamstudioError."""
@@ -77,7 +78,7 @@ class Keeper:
             self._publish(url)
 
     def _publish(self, url: str) -> TunnelState:
-        opened_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        opened_at = moments.now()
         if self._state is None or url != self._state.url:
             self._say(f"Open: {url} -> {self._backend}")
         own, agent = os.getpid(), self._agent.process

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 
 from samstudio import files
+from samstudio.processes import started_at
 
 DEFAULT_STATE = Path("/var/lib/samstudio/tunnel/state.json")
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
@@ -75,12 +76,3 @@ def read_state(file: Path) -> TunnelState | None:
 def forget_state(file: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         file.unlink()
-
-
-def started_at(process: int) -> int:
-    """When a process started, in clock ticks since the machine did; 0 when there is none (proc(5), stat, field 22)."""
-    try:
-        after_name = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0
-    return 0 if after_name[0] == "Z" else int(after_name[19])

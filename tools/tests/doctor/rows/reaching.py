@@ -6,7 +6,8 @@ import os
 
 import pytest
 from label_studio_sdk.core.api_error import ApiError
-from samstudio.tunnel.state import TunnelState, started_at
+from samstudio.processes import started_at
+from samstudio.tunnel.state import TunnelState
 
 from tools.tests.doctor.bench import Bench
 from tools.tests.doctor.rows.means import black_hole, web_server
