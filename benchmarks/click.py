@@ -88,18 +88,20 @@ def measure(
     asked: Namespace, server: Running, smooth: Running, engine: ReferenceEngine, images: Path, size: str
 ) -> None:
     width, height = map(int, size.split("x"))
-    ours, round_shape = Annotator(server), Annotator(smooth)
 
-    def click(number: int, warm: bool, annotator: Annotator = ours) -> None:
+    def click(annotator: Annotator, number: int, warm: bool) -> None:
         # A point of its own each time: nothing but the image embedding may be reused.
         body = click_body(f"{size}-{0 if warm else number + 1}.jpg", 30 + number % 40, 50, width, height)
         assert annotator.predict(body)
 
-    click(0, warm=True)
-    warm = milliseconds(lambda number: click(number, warm=True), asked.warm)
-    click(0, True, round_shape)
-    rounded = milliseconds(lambda number: click(number, True, round_shape), asked.warm)
-    cold = milliseconds(lambda number: click(number, warm=False), asked.cold)
+    # Each series has a connection of its own: the server closes one that nobody used for some seconds.
+    annotator = Annotator(server)
+    click(annotator, 0, warm=True)
+    warm = milliseconds(lambda number: click(annotator, number, warm=True), asked.warm)
+    cold = milliseconds(lambda number: click(annotator, number, warm=False), asked.cold)
+    annotator = Annotator(smooth)
+    click(annotator, 0, warm=True)
+    rounded = milliseconds(lambda number: click(annotator, number, warm=True), asked.warm)
     plain = milliseconds(lambda _: plain_click(engine, images / f"{size}-0.jpg"), asked.plain)
     health = health_while_encoding(server, images, size)
     median = statistics.median
