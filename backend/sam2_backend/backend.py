@@ -14,6 +14,8 @@ from sam2_backend.images.credentials import Credentials
 from sam2_backend.images.fetch import Fetcher
 from sam2_backend.images.sources import origin_of
 from sam2_backend.jobs import Jobs
+from sam2_backend.label_studio.ahead import Ahead
+from sam2_backend.label_studio.api import Api
 from sam2_backend.label_studio.masks import MaskMaker
 from sam2_backend.label_studio.predictions import Predictions
 from sam2_backend.label_studio.projects import Projects
@@ -42,6 +44,7 @@ class Serving:
     model: LoadedModel
     inference: Inference
     masks: MaskMaker
+    ahead: Ahead
     predictions: Predictions
 
 
@@ -76,6 +79,7 @@ class Backend:
         self._loading.cancel()
         interrupt()
         if self.serving:
+            await self.serving.ahead.stop()
             await self.serving.inference.prewarmer.stop()
             await self.serving.inference.embeddings.close()
             await asyncio.to_thread(self.serving.inference.device.close)
@@ -122,6 +126,7 @@ class Backend:
                 "limit": settings.limits.interactive,
                 "prewarm": serving.inference.prewarmer.depth if serving else 0,
             },
+            "ahead": serving.ahead.describe() if serving else None,
             "jobs": self.jobs.describe(),
             "last_click": serving.predictions.last_click if serving else None,
             "projects": self.projects.numbers(),
@@ -181,9 +186,11 @@ class Backend:
         info = model.engine.info
         inference = Inference(device, embeddings, Predictor(device), prewarmer, gate)
         masks = MaskMaker(self.settings, self.projects, inference, self.metrics)
+        api = Api(self._fetcher, self.credentials)
+        ahead = Ahead(self.projects, api, inference, self.metrics, self.problems)
         predictions = Predictions(
-            self.settings, info.model, self.projects, inference, masks, self.metrics, self.problems
+            self.settings, info.model, self.projects, inference, masks, ahead, self.metrics, self.problems
         )
         self.metrics.model.labels(info.model, info.name, info.device, info.precision).set(1)
         self.metrics.slower.set(1 if model.refused else 0)
-        return Serving(model, inference, masks, predictions)
+        return Serving(model, inference, masks, ahead, predictions)

@@ -1,4 +1,4 @@
-"""Images prepared before anybody clicks: a task that was opened, new tasks, a whole project. Clicks come first."""
+"""Images prepared before anybody clicks: an opened task's, the next ones', a whole project's. Clicks come first."""
 
 from __future__ import annotations
 
@@ -125,14 +125,26 @@ class Prewarmer:
                     retry_after=60,
                 )
             else:
-                if not progress.pending:
-                    progress.restart()
-                progress.failed.pop(source.identity, None)
-                progress.pending += 1
-                self._waiting[source.identity] = (project, source)
-                self._wake.set()
+                self._queue(project, progress, source)
                 accepted += 1
         return accepted, already
+
+    async def add_first(self, project: str, sources: Iterable[Source]) -> None:
+        """Queues images before all that wait, in this order; at the limit of waiting images the others stay out."""
+        unknown = [source for source in sources if not await self._embeddings.known(source)]
+        room = self._limits.prewarm_tasks - len(self._waiting)
+        for source in reversed(unknown[: max(room, 0)]):
+            if source.identity not in self._waiting:
+                self._queue(project, self._of(project), source)
+            self._waiting.move_to_end(source.identity, last=False)
+
+    def _queue(self, project: str, progress: Progress, source: Source) -> None:
+        if not progress.pending:
+            progress.restart()
+        progress.failed.pop(source.identity, None)
+        progress.pending += 1
+        self._waiting[source.identity] = (project, source)
+        self._wake.set()
 
     def progress(self, project: str) -> dict[str, object]:
         known = self._progress.get(project)
