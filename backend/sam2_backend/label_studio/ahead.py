@@ -13,7 +13,7 @@ import json
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -30,7 +30,7 @@ Value = TypeVar("Value")
 log = logging.getLogger(__name__)
 # Tasks ahead of an annotator, and the part of the store's room that they may take.
 MOST, SHARE = 20, 4
-# Seconds; how long a project's order is believed, and Label Studio left alone after a failure.
+# Seconds; how long a project's order is believed, and Label Studio not asked about it again after a failure.
 BELIEVED_SECONDS = 300.0
 MOST_REMEMBERED = 1000
 MOST_AT_ONCE = 32
@@ -45,11 +45,11 @@ class _Known:
 
     sequential: bool
     reason: str
-    until: float
+    until: float = 0.0
 
 
 class Ahead:
-    """Used from the event loop only. clock: seconds that never go back."""
+    """Used from the event loop only."""
 
     def __init__(
         self,
@@ -58,20 +58,17 @@ class Ahead:
         inference: Inference,
         metrics: Metrics,
         problems: ProblemLog,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._projects = projects
         self._api = api
         self._embeddings, self._prewarmer, self._gate = inference.embeddings, inference.prewarmer, inference.gate
         self._metrics = metrics
         self._problems = problems
-        self._clock = clock
         self._opened: OrderedDict[tuple[str, int], None] = OrderedDict()
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._prepared: OrderedDict[str, range] = OrderedDict()
         self._working: set[asyncio.Task[None]] = set()
         self._asking = False
-        self._silent_until = 0.0
         self._counts = {"opened": 0, "ready": 0, "asked": 0}
         self._reason = ""
 
@@ -117,84 +114,80 @@ class Ahead:
     async def _follow(
         self, project: str, label_config: str, number: int, sources: Sequence[Source], shared: bool
     ) -> None:
-        await self._count(sources)
+        ready = await self._count(sources)
         if shared:
             self._reason = "Several backends share the tasks: samstudio prewarm spreads them."
             return
-        if self._asking or self._clock() < self._silent_until or number in self._prepared.get(project, ()):
+        if self._asking or (ready and number in self._prepared.get(project, ())):
             return
         self._asking = True
         try:
             await self._gate.pause()
             tasks = await self._next(project, number)
         except Problem as problem:
-            self._silent_until = self._clock() + BELIEVED_SECONDS
-            self._reason = problem.message
-            self._problems.remember("ahead", problem.message)
-            log.warning("The next tasks are not prepared: %s", problem.message)
+            self._reason = self._learn(project, False, problem.message).reason
+            log.info("The next tasks are not prepared: %s", problem.message)
             return
         finally:
             self._asking = False
         found = sources_of(tasks, project, label_config, self._projects, self._problems)
         await self._prewarmer.add_first(project_number(project), itertools.islice(found, self.most))
 
-    async def _count(self, sources: Iterable[Source]) -> None:
+    async def _count(self, sources: Iterable[Source]) -> bool:
         """Whether all images of an opened task were embedded before anybody asked."""
         known = [await self._embeddings.known(source) for source in sources]
         ready = bool(known) and all(known)
         self._counts["opened"] += 1
         self._counts["ready"] += ready
         self._metrics.opened.labels("ready" if ready else "missing").inc()
+        return ready
 
     async def _next(self, project: str, number: int) -> list[Mapping[str, Any]]:
         """The tasks behind an opened one, as far as they can be foreseen. Raises Problem."""
-        known, most = await self._order(project), self.most
-        self._reason = known.reason if most else "The store has no room for images ahead."
-        if self._reason:
+        most = self.most
+        known = await self._order(project) if most else _Known(False, "The cache has no room for images ahead.")
+        self._reason = known.reason
+        if known.reason:
             return []
-        answer = await self._get(project, "/api/tasks", _unfinished(project, number if known.sequential else 0, most))
-        tasks, total = answer.get("tasks"), answer.get("total")
-        if not isinstance(tasks, list) or not isinstance(total, int):
-            raise Problem(502, "ahead", "Label Studio answered /api/tasks with something else than tasks.")
-        if not known.sequential and total > most:
-            reason = f"Project {project_number(project)} hands out {total} tasks in an order that cannot be foreseen."
-            self._learn(project, _Known(False, reason, known.until))
-            self._reason = reason
+        answer = await self._ask(project, "/api/tasks", _unfinished(project, number if known.sequential else 0, most))
+        tasks = [task for task in answer.get("tasks") or [] if isinstance(task, Mapping)]
+        if not known.sequential and answer.get("total") != len(tasks):
+            reason = "hands out its tasks in an order that cannot be foreseen, and many are left."
+            self._reason = self._learn(project, False, f"Project {project_number(project)} {reason}").reason
             return []
-        numbers = [int(task["id"]) for task in tasks]
-        # Half of them are left when the next question comes; at the end of a project each opened task asks.
-        behind = numbers[most // 2] if known.sequential and len(numbers) == most else number + 1
-        _remember(self._prepared, project, range(number, behind))
+        # When half of them were opened, the next question comes; near the end of a project each opened task asks.
+        half = task_id(tasks[most // 2]) if known.sequential and len(tasks) == most else None
+        _remember(self._prepared, project, range(number, half if isinstance(half, int) else number + 1))
         return tasks
 
     async def _order(self, project: str) -> _Known:
         """How a project hands out its tasks. Raises Problem."""
         known = self._known.get(project)
-        if known and self._clock() < known.until:
+        if known and time.monotonic() < known.until:
             return known
-        said = await self._get(project, f"/api/projects/{project_number(project)}", {"include": ORDER})
-        until = self._clock() + BELIEVED_SECONDS
+        said = await self._ask(project, f"/api/projects/{project_number(project)}", {"include": ORDER})
         reason = ""
         if "." in project and uid_of(said) != project:
             reason = "The opened task is of another Label Studio than that of LABEL_STUDIO_URL."
         elif said.get("evaluate_predictions_automatically"):
             # Asked for tasks, Label Studio would first have predictions of them made, and store them.
             reason = f"Project {project_number(project)} has predictions made wherever its tasks are listed."
-        sequential = said.get("sampling") == SEQUENTIAL and not said.get("show_overlap_first")
-        return self._learn(project, _Known(sequential, reason, until))
+        return self._learn(project, said.get("sampling") == SEQUENTIAL and not said.get("show_overlap_first"), reason)
 
-    def _learn(self, project: str, known: _Known) -> _Known:
+    def _learn(self, project: str, sequential: bool, reason: str) -> _Known:
+        known = _Known(sequential, reason, time.monotonic() + BELIEVED_SECONDS)
         _remember(self._known, project, known)
         return known
 
-    async def _get(self, project: str, path: str, query: Mapping[str, str]) -> Mapping[str, Any]:
+    async def _ask(self, project: str, path: str, query: Mapping[str, str]) -> Mapping[str, Any]:
+        """Label Studio's answer, an object. Raises Problem."""
         base = self._projects.label_studio(project)
         if not base:
             raise Problem(503, "ahead", "Label Studio's address is not known: set LABEL_STUDIO_URL of the backend.")
         self._counts["asked"] += 1
         answer = await self._api.get(base, path, query)
         if not isinstance(answer, Mapping):
-            raise Problem(502, "ahead", f"Label Studio was not asked for {path}: there is no token for it.")
+            raise Problem(502, "ahead", f"Label Studio answered {path} with something else than an object.")
         return answer
 
 

@@ -27,20 +27,22 @@ class Api:
         self._credentials = credentials
 
     async def get(self, label_studio: str, path: str, query: Mapping[str, str]) -> Any:
-        """The JSON at a path of the Label Studio with this base URL; None without a token for it. Raises Problem."""
+        """The JSON at a path of the Label Studio with this base URL. Raises Problem."""
         url = label_studio + path
         check_url(url)
         try:
             async with asyncio.timeout(SECONDS):
                 await check_what_the_proxy_resolves(url)
                 token = await self._credentials.header(self._fetcher.http, origin_of(url))
-                return await self._asked(url, query, token) if token else None
+                if not token:
+                    raise Problem(503, "ahead", "There is no token for Label Studio: set LABEL_STUDIO_API_KEY.")
+                return await self._asked(url, query, token)
         except TimeoutError:
             raise Problem(504, "ahead", f"Label Studio did not answer {path} within {SECONDS:g} s.") from None
+        except aiohttp.ClientResponseError as error:
+            raise Problem(502, "ahead", f"Label Studio answered {path} with HTTP {error.status}.") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise Problem(
-                502, "ahead", f"Label Studio gave no usable answer to {path}: {type(error).__name__}."
-            ) from None
+            raise Problem(502, "ahead", f"Label Studio gave no answer to {path}: {type(error).__name__}.") from None
 
     async def _asked(self, url: str, query: Mapping[str, str], token: str) -> Any:
         headers = {"Authorization": token}

@@ -132,11 +132,13 @@ class Prewarmer:
     async def add_first(self, project: str, sources: Iterable[Source]) -> None:
         """Queues images before all that wait, in this order; at the limit of waiting images the others stay out."""
         unknown = [source for source in sources if not await self._embeddings.known(source)]
-        room = self._limits.prewarm_tasks - len(self._waiting)
-        for source in reversed(unknown[: max(room, 0)]):
-            if source.identity not in self._waiting:
+        room = max(self._limits.prewarm_tasks - len(self._waiting), 0)
+        new = [source.identity for source in unknown if source.identity not in self._waiting][:room]
+        for source in reversed(unknown):
+            if source.identity in new:
                 self._queue(project, self._of(project), source)
-            self._waiting.move_to_end(source.identity, last=False)
+            if source.identity in self._waiting:
+                self._waiting.move_to_end(source.identity, last=False)
 
     def _queue(self, project: str, progress: Progress, source: Source) -> None:
         if not progress.pending:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 from image_host import picture
-from running import SPLIT_CONFIG, Running, brush_mask, point
+from running import SPLIT_CONFIG, Running, brush_mask, point, predict_body
 from test_contract import wait_for
 
 pytestmark = pytest.mark.integration
@@ -259,6 +259,29 @@ def test_an_order_that_cannot_be_foreseen_waits_until_few_tasks_are_left(
     if prepared:
         wait_for(lambda: stream.prepared() >= 4)
     else:
-        wait_for(lambda: "hands out 6 tasks in an order that cannot be foreseen" in stream.ahead()["idle"])
+        wait_for(lambda: "in an order that cannot be foreseen, and many are left" in stream.ahead()["idle"])
     assert stream.ahead()["asked"] == 2
     assert stream.embedded() == (unfinished if prepared else [opened])
+
+
+def test_a_label_studio_that_refuses_is_left_alone_and_the_task_opens(
+    start_server: Any, studio: tuple[Studio, Path], access_token: str
+) -> None:
+    tasks = [{"id": 1, "data": {"image": "/data/upload/1/none.png"}}]
+
+    def idle(token: str, project: str) -> str:
+        server = start_server(LABEL_STUDIO_URL=studio[0].url, LABEL_STUDIO_API_KEY=token)
+
+        def seen() -> dict[str, Any]:
+            return dict(server.get("/status").json()["ahead"])
+
+        for opened in (1, 2):
+            answer = server.post("/predict", predict_body(tasks, None, SPLIT_CONFIG, project))
+            assert (answer.status_code, answer.json()) == (200, {"results": [[]]})
+            wait_for(lambda opened=opened: seen()["opened"] == opened and bool(seen()["idle"]))
+        assert seen()["asked"] == 1
+        return str(seen()["idle"])
+
+    number = studio[0].call("POST", "/api/projects/", json={"title": "refusals", "label_config": SPLIT_CONFIG})["id"]
+    assert idle("0" * 40, f"{number}.1") == f"Label Studio answered /api/projects/{number} with HTTP 401."
+    assert "another Label Studio" in idle(access_token, f"{number}.1")
