@@ -13,7 +13,7 @@ from sam2_backend.engine.converted import interrupt
 from sam2_backend.images.credentials import Credentials
 from sam2_backend.images.fetch import Fetcher
 from sam2_backend.images.sources import origin_of
-from sam2_backend.jobs import Jobs
+from sam2_backend.jobs import Jobs, ToldJob
 from sam2_backend.label_studio.ahead import Ahead
 from sam2_backend.label_studio.api import Api
 from sam2_backend.label_studio.masks import MaskMaker
@@ -127,7 +127,7 @@ class Backend:
                 "prewarm": serving.inference.prewarmer.depth if serving else 0,
             },
             "ahead": serving.ahead.describe() if serving else None,
-            "jobs": self.jobs.describe(),
+            "jobs": [job.described(name) for name, job in self._running().items()],
             "last_click": serving.predictions.last_click if serving else None,
             "projects": self.projects.numbers(),
             "last_errors": self.problems.last(),
@@ -137,7 +137,7 @@ class Backend:
         """Before /metrics is read."""
         self.metrics.ready.set(1 if self.serving else 0)
         self.metrics.jobs.clear()
-        for name, job in self.jobs.running().items():
+        for name, job in self._running().items():
             for word in ("total", "done", "failed"):
                 self.metrics.jobs.labels(name, word).set(getattr(job, word))
         if not self.serving:
@@ -150,6 +150,9 @@ class Backend:
         self.metrics.queue.labels("encode").set(self.serving.inference.device.depth)
         self.metrics.queue.labels("prewarm").set(self.serving.inference.prewarmer.depth)
         self.metrics.device_memory.set(self.serving.model.device_memory())
+
+    def _running(self) -> dict[str, ToldJob]:
+        return self.jobs.running() | (self.serving.inference.prewarmer.jobs() if self.serving else {})
 
     async def _load(self) -> None:
         try:

@@ -47,7 +47,7 @@ class Metrics:
         )
         self.jobs = Gauge(
             "sam2_job_tasks",
-            "Tasks of each job that asks for masks of boxes: done and failed of the total are over.",
+            "Tasks of each job, or images of a project that is prewarmed: done and failed of the total are over.",
             ["job", "tasks"],
             registry=registry,
         )

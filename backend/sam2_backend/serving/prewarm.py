@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sam2_backend.images.sources import Source
+from sam2_backend.jobs import ToldJob
 from sam2_backend.metrics import Metrics
 from sam2_backend.problems import Problem, ProblemLog
 from sam2_backend.serving.claim import Urgency
@@ -50,14 +51,18 @@ class Progress:
         self.done, self.begun, self.ended = 0, time.monotonic(), 0.0
         self.failed.clear()
 
-    def as_dict(self) -> dict[str, object]:
-        """rate: images a second."""
+    @property
+    def rate(self) -> float:
+        """Images a second."""
         elapsed = (self.ended or time.monotonic()) - self.begun
+        return round(self.done / elapsed, 3) if elapsed > 0 else 0.0
+
+    def as_dict(self) -> dict[str, object]:
         return {
             "total": self.total,
             "done": self.done,
             "failed": len(self.failed),
-            "rate": round(self.done / elapsed, 3) if elapsed > 0 else 0.0,
+            "rate": self.rate,
             "errors": list(self.errors),
             "since_start": {"done": self.done_ever, "failed": self.failed_ever},
         }
@@ -151,6 +156,14 @@ class Prewarmer:
     def progress(self, project: str) -> dict[str, object]:
         known = self._progress.get(project)
         return (known or Progress()).as_dict()
+
+    def jobs(self) -> dict[str, ToldJob]:
+        """Projects of which images wait, by the name under which they are shown."""
+        return {
+            f"prewarm-{project}": ToldJob(each.total, each.done, len(each.failed), each.rate, time.monotonic())
+            for project, each in self._progress.items()
+            if each.pending
+        }
 
     def _of(self, project: str) -> Progress:
         progress = self._progress.setdefault(project, Progress())
