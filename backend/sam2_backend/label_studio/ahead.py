@@ -97,7 +97,9 @@ class Ahead:
         shared: other backends get other tasks, so the next ones are not this one's.
         """
         number = task_id(task)
-        if not isinstance(number, int) or len(self._working) >= MOST_AT_ONCE:
+        if not isinstance(number, int) or not project_number(project).isdecimal():
+            return  # not of Label Studio; a number becomes a part of an address that is asked
+        if len(self._working) >= MOST_AT_ONCE:
             return
         if clicked and (project, number) in self._opened:
             return

@@ -275,6 +275,7 @@ def test_a_label_studio_that_refuses_is_left_alone_and_the_task_opens(
         def seen() -> dict[str, Any]:
             return dict(server.get("/status").json()["ahead"])
 
+        server.post("/predict", predict_body(tasks, None, SPLIT_CONFIG, "../users"))
         for opened in (1, 2):
             answer = server.post("/predict", predict_body(tasks, None, SPLIT_CONFIG, project))
             assert (answer.status_code, answer.json()) == (200, {"results": [[]]})
