@@ -174,6 +174,8 @@ def roomy(
     request: pytest.FixtureRequest, converted: Path, tmp_path: Path, studio: tuple[Studio, Path], access_token: str
 ) -> Iterator[Running]:
     """A backend with room for 20 images on disk, so that five are kept ahead."""
+    if request.param == "demo model":
+        request.getfixturevalue("demo_server")  # it has converted the model
     (tmp_path / "cache").mkdir()
     for entry in converted.iterdir():
         if entry.name != "embeddings":
