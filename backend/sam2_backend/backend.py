@@ -13,7 +13,9 @@ from sam2_backend.engine.converted import interrupt
 from sam2_backend.images.credentials import Credentials
 from sam2_backend.images.fetch import Fetcher
 from sam2_backend.images.sources import origin_of
-from sam2_backend.jobs import Jobs
+from sam2_backend.jobs import Jobs, ToldJob
+from sam2_backend.label_studio.ahead import Ahead
+from sam2_backend.label_studio.api import Api
 from sam2_backend.label_studio.masks import MaskMaker
 from sam2_backend.label_studio.predictions import Predictions
 from sam2_backend.label_studio.projects import Projects
@@ -42,6 +44,7 @@ class Serving:
     model: LoadedModel
     inference: Inference
     masks: MaskMaker
+    ahead: Ahead
     predictions: Predictions
 
 
@@ -76,6 +79,7 @@ class Backend:
         self._loading.cancel()
         interrupt()
         if self.serving:
+            await self.serving.ahead.stop()
             await self.serving.inference.prewarmer.stop()
             await self.serving.inference.embeddings.close()
             await asyncio.to_thread(self.serving.inference.device.close)
@@ -122,7 +126,8 @@ class Backend:
                 "limit": settings.limits.interactive,
                 "prewarm": serving.inference.prewarmer.depth if serving else 0,
             },
-            "jobs": self.jobs.describe(),
+            "ahead": serving.ahead.describe() if serving else None,
+            "jobs": [job.described(name) for name, job in self._running().items()],
             "last_click": serving.predictions.last_click if serving else None,
             "projects": self.projects.numbers(),
             "last_errors": self.problems.last(),
@@ -132,7 +137,7 @@ class Backend:
         """Before /metrics is read."""
         self.metrics.ready.set(1 if self.serving else 0)
         self.metrics.jobs.clear()
-        for name, job in self.jobs.running().items():
+        for name, job in self._running().items():
             for word in ("total", "done", "failed"):
                 self.metrics.jobs.labels(name, word).set(getattr(job, word))
         if not self.serving:
@@ -145,6 +150,9 @@ class Backend:
         self.metrics.queue.labels("encode").set(self.serving.inference.device.depth)
         self.metrics.queue.labels("prewarm").set(self.serving.inference.prewarmer.depth)
         self.metrics.device_memory.set(self.serving.model.device_memory())
+
+    def _running(self) -> dict[str, ToldJob]:
+        return self.jobs.running() | (self.serving.inference.prewarmer.jobs() if self.serving else {})
 
     async def _load(self) -> None:
         try:
@@ -181,9 +189,11 @@ class Backend:
         info = model.engine.info
         inference = Inference(device, embeddings, Predictor(device), prewarmer, gate)
         masks = MaskMaker(self.settings, self.projects, inference, self.metrics)
+        api = Api(self._fetcher, self.credentials)
+        ahead = Ahead(self.projects, api, inference, self.metrics, self.problems)
         predictions = Predictions(
-            self.settings, info.model, self.projects, inference, masks, self.metrics, self.problems
+            self.settings, info.model, self.projects, inference, masks, ahead, self.metrics, self.problems
         )
         self.metrics.model.labels(info.model, info.name, info.device, info.precision).set(1)
         self.metrics.slower.set(1 if model.refused else 0)
-        return Serving(model, inference, masks, predictions)
+        return Serving(model, inference, masks, ahead, predictions)

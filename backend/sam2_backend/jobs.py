@@ -1,4 +1,7 @@
-"""How far jobs of `samstudio masks` are, as their own requests tell it; the backend looks into no project for that."""
+"""How far jobs are; those of `samstudio masks` tell it in their own requests, and no project is looked into for that.
+
+What is being prewarmed is shown beside them, in the same words.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +35,17 @@ class ToldJob:
     def left(self) -> int:
         return max(self.total - self.done - self.failed, 0)
 
+    def described(self, name: str) -> dict[str, object]:
+        """For /status. left_seconds: at this rate, None where there is none."""
+        return {
+            "name": name,
+            "total": self.total,
+            "done": self.done,
+            "failed": self.failed,
+            "rate": self.rate,
+            "left_seconds": round(self.left / self.rate, 1) if self.rate > 0 else None,
+        }
+
 
 class Jobs:
     """Used from the event loop only. clock: seconds."""
@@ -60,20 +74,6 @@ class Jobs:
         for name in [name for name, job in self._told.items() if job.at < oldest]:
             del self._told[name]
         return dict(self._told)
-
-    def describe(self) -> list[dict[str, object]]:
-        """For /status. left_seconds: at this rate, None where there is none."""
-        return [
-            {
-                "name": name,
-                "total": job.total,
-                "done": job.done,
-                "failed": job.failed,
-                "rate": job.rate,
-                "left_seconds": round(job.left / job.rate, 1) if job.rate > 0 else None,
-            }
-            for name, job in self.running().items()
-        ]
 
 
 def _is_usable(told: Mapping[str, Any]) -> bool:

@@ -33,6 +33,12 @@ class Metrics:
         self.cache_entries = Gauge("sam2_cache_entries", "Image embeddings.", ["tier"], registry=registry)
         self.queue = Gauge("sam2_queue_depth", "Work waiting or running.", ["class"], registry=registry)
         self.prewarmed = Counter("sam2_prewarmed", "Prewarmed images by outcome.", ["outcome"], registry=registry)
+        self.opened = Counter(
+            "sam2_opened_tasks",
+            "Tasks that annotators opened, by whether their images were embedded already.",
+            ["embedding"],
+            registry=registry,
+        )
         self.masks = Counter(
             "sam2_masks_of_boxes",
             "Boxes and key points of tasks by what became of them.",
@@ -41,7 +47,7 @@ class Metrics:
         )
         self.jobs = Gauge(
             "sam2_job_tasks",
-            "Tasks of each job that asks for masks of boxes: done and failed of the total are over.",
+            "Tasks of each job, or images of a project that is prewarmed: done and failed of the total are over.",
             ["job", "tasks"],
             registry=registry,
         )

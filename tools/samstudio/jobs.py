@@ -13,7 +13,7 @@ import re
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,10 @@ WRITE_SECONDS = 1.0
 #: A request that was under way when its process was killed is waited for so long.
 SETTLE_SECONDS, SETTLE_PAUSE = 20.0, 0.5
 END_SECONDS = 10.0
+#: Files of jobs that ended: the newest so many are kept, for so many days.
+KEPT, KEPT_DAYS = 100, 30
 RUNNING, INTERRUPTED, DONE, FAILED, CANCELLED = "running", "interrupted", "done", "failed", "cancelled"
+ENDED = (DONE, FAILED, CANCELLED)
 _READ = ConfigDict(extra="ignore")
 
 
@@ -196,6 +199,7 @@ def kept(job: Job) -> Iterator[Record]:
     job.sending = earlier.sending if earlier else {}
     job.process, job.process_started, job.begun = os.getpid(), started_at(os.getpid()), moments.now()
     record.write()
+    _remove_old()
     try:
         yield record
     except SamstudioError as error:
@@ -230,7 +234,7 @@ def cancel(identifier: str) -> Job:
         SamstudioError: it has ended before, or its process does not end.
     """
     job = named(identifier)
-    if job.state in (DONE, FAILED, CANCELLED):
+    if job.state in ENDED:
         raise SamstudioError(
             f"Job {job.id} has ended already.",
             found=job.state,
@@ -254,6 +258,14 @@ def cancel(identifier: str) -> Job:
         if ours and not job.end:
             Record(job).ended(CANCELLED)
     return job
+
+
+def _remove_old() -> None:
+    ended = sorted((job for job in every() if job.state in ENDED), key=lambda job: job.updated, reverse=True)
+    oldest = moments.ago(KEPT_DAYS)
+    for job in [job for number, job in enumerate(ended) if number >= KEPT or job.updated < oldest]:
+        with suppress(OSError):
+            (folder() / f"{job.id}.json").unlink()
 
 
 def folder() -> Path:

@@ -26,14 +26,14 @@ class Model:
     """A backend beside a Label Studio, which may be killed and started again at the same address."""
 
     def __init__(self, folder: Path, studio: RunningLabelStudio) -> None:
-        self._folder, self._studio = folder, studio
+        self.folder, self._studio = folder, studio
         self._port = servers.free_port(HOST)
         self.url = f"http://{HOST}:{self._port}"
         self.start()
 
     def start(self) -> None:
         documents, url = self._studio.folder / "documents", self._studio.url
-        self.process = start(self._folder, HOST, self._port, documents=documents, studio_url=url)
+        self.process = start(self.folder, HOST, self._port, documents=documents, studio_url=url)
 
     def kill(self) -> None:
         self.process.kill()

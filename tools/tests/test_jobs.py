@@ -8,11 +8,12 @@ import signal
 import stat
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from samstudio import jobs, lock
+from samstudio import jobs, lock, moments
 from samstudio.errors import NothingToLookAt, SamstudioError
 from samstudio.jobs import Job, Order, Progress, Record
 
@@ -151,3 +152,28 @@ def test_a_file_that_cannot_be_written_ends_the_job_with_a_reason(own_state: Pat
     own_state.write_text("no folder")
     with pytest.raises(SamstudioError, match="written down"), jobs.kept(job()):
         pytest.fail("begun without a file")
+
+
+def test_files_of_jobs_that_ended_long_ago_are_removed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as then:
+        then.setattr(moments, "now", lambda: moments.ago(31))
+        for name in ("done", "failed", "cancelled"):
+            Record(job(f"masks-1-{name}")).ended(name)
+        Record(job("masks-1-interrupted")).write()
+        Record(job("masks-1-again")).ended(jobs.DONE)
+    Record(job("masks-1-new")).ended(jobs.DONE)
+    (folder / "other.json").write_text("{}")
+    with lock.alone("masks-1-again"), jobs.kept(job()):
+        pass
+    assert {each.id for each in jobs.every()} == {"masks-1-again", "masks-1-interrupted", "masks-1-new", job().id}
+    assert (folder / "other.json").exists()
+
+
+def test_only_so_many_jobs_that_ended_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "KEPT", 2)
+    for number in range(4):
+        with monkeypatch.context() as then:
+            then.setattr(moments, "now", partial(moments.ago, 4 - number))
+            Record(job(f"masks-{number}-0")).ended(jobs.DONE)
+    with jobs.kept(job()):
+        assert {each.id for each in jobs.every()} == {"masks-2-0", "masks-3-0", job().id}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,8 +17,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
+import yaml
 from samstudio import backend_client, masks, patience, samples
 from samstudio.labelstudio import LabelStudio, api_errors, connect, ml_backends, predictions, projects
 from samstudio.patience import patiently
@@ -25,7 +28,7 @@ from samstudio.secret_store import API_TOKEN, SecretStore
 
 from benchmarks import masks as benchmark
 from tools.tests import backend as real_backend
-from tools.tests import boxed_scenes, servers
+from tools.tests import boxed_scenes, haproxy, servers
 from tools.tests.backend import Model
 from tools.tests.boxed_scenes import CONFIG, LABELS
 from tools.tests.commands import TOOLS, fails, invoke, run
@@ -252,15 +255,19 @@ def wait_for_some(made: Project, some: int, process: subprocess.Popen[str]) -> N
 def test_killed_anywhere_and_started_again_there_is_one_prediction_a_task(
     deployed: Path, model: Model, server: RunningLabelStudio, project: Callable[..., Project]
 ) -> None:
-    """The tool twice, then the backend and Label Studio, which come back while the tool waits for them."""
+    """The tool, once by `jobs cancel`; then backend and Label Studio, which come back while the tool waits for them."""
     made = project(KILLED)
     for some in (1, 70):
         ran = started(deployed, made.number)
         wait_for_some(made, some, ran)
         (told,) = [job for job in model.status()["jobs"] if job["name"].startswith(f"masks-{made.number}-")]
         assert f'sam2_job_tasks{{job="{told["name"]}",tasks="total"}}' in model.metrics()
-        os.killpg(ran.pid, signal.SIGKILL)
+        if some == 1:
+            os.killpg(ran.pid, signal.SIGKILL)
+        else:
+            assert run(deployed, "jobs", "cancel", told["name"])["job"]["state"] == "cancelled"
         ran.communicate()
+        assert ran.returncode < 0
         assert sum(made.made().values()) < KILLED
     ran = started(deployed, made.number)
     wait_for_some(made, 140, ran)
@@ -354,3 +361,87 @@ def test_the_benchmark_counts_what_it_says(deployed: Path, model: Model, server:
         figures = benchmark.measure(bench, images=3, boxes=6, plain=1, clicks=3)
     assert (figures["boxes"], figures["encodes"], figures["predictions a task"]) == (18, 3, 1)
     assert figures["mean IoU"] >= 0.93
+
+
+@dataclass
+class Fleet:
+    """Two backends behind a balancer. config: the folder of a deployment that has them."""
+
+    config: Path
+    url: str
+    backends: list[Model]
+
+    def encodes(self) -> list[int]:
+        return [backend.encodes() for backend in self.backends]
+
+    def jobs(self) -> list[list[str]]:
+        """The names of the jobs that each shows."""
+        return [[job["name"] for job in backend.status()["jobs"]] for backend in self.backends]
+
+    def opened(self) -> tuple[int, int]:
+        """Tasks that were opened, and how many of these were embedded before."""
+        told = [backend.status()["ahead"] for backend in self.backends]
+        return sum(each["opened"] for each in told), sum(each["ready"] for each in told)
+
+    def wait(self, until: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+        deadline = time.monotonic() + 300
+        while not until():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def fleet(deployed: Path, model: Model, server: RunningLabelStudio, tmp_path: Path) -> Iterator[Fleet]:
+    folder = tmp_path / "second"
+    # What was converted for the first one.
+    shutil.copytree(model.folder / "cache", folder / "cache", ignore=shutil.ignore_patterns("embeddings"))
+    second = Model(folder, server)
+    try:
+        addresses = {"gpu1": model.url.removeprefix("http://"), "gpu2": second.url.removeprefix("http://")}
+        (tmp_path / "balancer").mkdir()
+        with haproxy.running(tmp_path / "balancer", addresses) as (url, socket):
+            described = yaml.safe_load((deployed / "deployment.yml").read_text())
+            described["backend"].update(url=url, internal_url=url)
+            described["balancer"] = {"socket": str(socket), "backends": [{"name": name} for name in addresses]}
+            (deployed / "deployment.yml").write_text(yaml.safe_dump(described))
+            yield Fleet(deployed, url, [model, second])
+    finally:
+        servers.stop(second.process, seconds=30)
+
+
+def test_a_job_on_a_fleet_embeds_each_image_where_its_clicks_go(fleet: Fleet, project: Callable[..., Project]) -> None:
+    made, before = project(24), fleet.encodes()
+    ran = started(fleet.config, made.number)
+    fleet.wait(lambda: all(now > then for now, then in zip(fleet.encodes(), before, strict=True)), ran)
+    names = fleet.jobs()
+    printed, said = ran.communicate(timeout=300)
+    assert (ran.returncode, json.loads(printed)["masked"]) == (0, 24), said
+    assert names[0] == names[1]
+    assert names[0][0].startswith(f"masks-{made.number}-")
+    assert fleet.jobs() == [[], []]
+    encoded, (opened, ready) = fleet.encodes(), fleet.opened()
+    assert sum(encoded) - sum(before) == 24
+    assert set(made.made().values()) == {1}
+    for task in made.tasks():
+        asked = {"project": f"{made.number}.1", "label_config": CONFIG, "tasks": [task], "params": {"context": None}}
+        httpx.post(f"{fleet.url}/predict", json=asked, auth=(real_backend.USER, real_backend.PASSWORD), trust_env=False)
+    deadline = time.monotonic() + 60
+    while fleet.opened()[0] < opened + 24:
+        assert time.monotonic() < deadline
+    assert fleet.opened() == (opened + 24, ready + 24)
+    assert all("samstudio prewarm" in backend.status()["ahead"]["idle"] for backend in fleet.backends)
+    assert fleet.encodes() == encoded
+
+
+def test_a_backend_of_a_fleet_that_dies_costs_only_time(fleet: Fleet, project: Callable[..., Project]) -> None:
+    made = project(40)
+    ran = started(fleet.config, made.number)
+    fleet.wait(lambda: fleet.backends[1].encodes() >= 3, ran)
+    fleet.backends[1].kill()
+    assert sum(made.made().values()) < 40
+    printed, said = ran.communicate(timeout=300)
+    assert ran.returncode == 0, said
+    assert [json.loads(printed)[word] for word in ("masked", "failed")] == [40, 0]
+    assert set(made.made().values()) == {1}
+    assert fleet.backends[0].status()["jobs"] == []

@@ -31,6 +31,8 @@ from sam2_backend.problems import Problem
 from sam2_backend.serving.claim import Urgency
 
 log = logging.getLogger(__name__)
+# How many backends share the clicks, as the balancer before them tells.
+BACKENDS_UP = "x-sam2-backends-up"
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 NO_TRAINING = Problem(
     422,
@@ -148,7 +150,8 @@ class _Endpoints:
         return JsonResponse({"model_version": serving.model.engine.info.model if serving else "SAM2 (loading)"})
 
     async def predict(self, request: Request) -> Response:
-        asked = parse_request(await read_predict(request, self._backend.settings.limits.body_bytes))
+        body = await read_predict(request, self._backend.settings.limits.body_bytes)
+        asked = parse_request(body, shared=request.headers.get(BACKENDS_UP, "1") not in ("0", "1"))
         if asked.result is None and self._backend.serving is None:
             return JsonResponse({"results": [[] for _ in asked.tasks]})
         try:

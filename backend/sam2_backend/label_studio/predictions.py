@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 from sam2_backend.engine.interface import Prompt
 from sam2_backend.images.sources import Source
 from sam2_backend.label_studio import labeling_config, text_field
+from sam2_backend.label_studio.ahead import Ahead
 from sam2_backend.label_studio.boxes import ON_SCREEN
 from sam2_backend.label_studio.labeling_config import LabelingConfig, LabelsTag, Output, TextField
 from sam2_backend.label_studio.masks import MaskMaker, TaskMasks, Wanted, summarised
@@ -44,15 +45,16 @@ MAX_TASKS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class PredictRequest:
-    """result: the regions that were drawn, None where a task was only opened."""
+    """result: the regions that were drawn, None where a task was only opened. shared: as `Ahead.opened` takes it."""
 
     tasks: list[Mapping[str, Any]]
     project: str
     label_config: str
     result: object | None
+    shared: bool = False
 
 
-def parse_request(body: object) -> PredictRequest:
+def parse_request(body: object, *, shared: bool = False) -> PredictRequest:
     """Raises Problem (400) for what is not a /predict request of Label Studio."""
     if not isinstance(body, Mapping):
         raise Problem(400, "request", "The body of /predict must be a JSON object with tasks.")
@@ -69,6 +71,7 @@ def parse_request(body: object) -> PredictRequest:
         project=project_uid(body.get("project")),
         label_config=label_config if isinstance(label_config, str) else "",
         result=context.get("result") if isinstance(context, Mapping) else None,
+        shared=shared,
     )
 
 
@@ -105,6 +108,7 @@ class Predictions:
         projects: Projects,
         inference: Inference,
         masks: MaskMaker,
+        ahead: Ahead,
         metrics: Metrics,
         problems: ProblemLog,
     ) -> None:
@@ -114,6 +118,7 @@ class Predictions:
         self._embeddings, self._predictor = inference.embeddings, inference.predictor
         self._prewarmer, self._gate = inference.prewarmer, inference.gate
         self._masks = masks
+        self._ahead = ahead
         self._metrics = metrics
         self._problems = problems
         self.last_click: dict[str, object] | None = None
@@ -123,7 +128,8 @@ class Predictions:
         if request.result is None:
             if len(request.tasks) > 1:
                 return {"results": await self._retrieved(request)}
-            self._prepare(request, request.tasks, batch=False)
+            for task in request.tasks:
+                self._opened(request, task)
             return {"results": [[] for _ in request.tasks]}
         field = text_field_of(request, self._projects)
         typed = text_field.typed(request.result, field)
@@ -134,12 +140,13 @@ class Predictions:
         async with self._gate.enter():
             return {"results": await self._clicks(request)}
 
-    def _prepare(self, request: PredictRequest, tasks: Sequence[Mapping[str, Any]], *, batch: bool) -> None:
-        self._prewarmer.opened(
-            project_number(request.project),
-            sources_of(tasks, request.project, request.label_config, self._projects, self._problems),
-            batch=batch,
-        )
+    def _opened(self, request: PredictRequest, task: Mapping[str, Any]) -> None:
+        sources = list(self._sources(request, [task]))
+        self._ahead.opened(request.project, request.label_config, task, sources, shared=request.shared)
+        self._prewarmer.opened(project_number(request.project), iter(sources), batch=False)
+
+    def _sources(self, request: PredictRequest, tasks: Sequence[Mapping[str, Any]]) -> Iterator[Source]:
+        return sources_of(tasks, request.project, request.label_config, self._projects, self._problems)
 
     async def _retrieved(self, request: PredictRequest) -> list[dict[str, Any] | list[Any]]:
         """A prediction for each task with boxes that could be finished in time; an empty list stores none."""
@@ -153,7 +160,7 @@ class Predictions:
         )
         others = [task for task, masks in zip(request.tasks, made, strict=True) if masks.state in ("no boxes", "left")]
         if others:
-            self._prepare(request, others, batch=True)
+            self._prewarmer.opened(project_number(request.project), self._sources(request, others), batch=True)
         summary = summarised(made, project_number(request.project), self._settings.limits.predict_seconds)
         log.info(summary, extra=fields(project=request.project))
         for task, masks in zip(request.tasks, made, strict=True):
@@ -194,7 +201,7 @@ class Predictions:
         problems: list[Problem] = []
         for task in request.tasks:
             try:
-                results.append(await self._click(task, request.project, config, objects))
+                results.append(await self._click(task, request, config, objects))
             except Problem as problem:
                 problems.append(problem)
                 results.append({"result": [], "error": problem.message})
@@ -204,10 +211,12 @@ class Predictions:
         return results
 
     async def _click(
-        self, task: Mapping[str, Any], project: str, config: LabelingConfig, objects: list[DrawnObject]
+        self, task: Mapping[str, Any], request: PredictRequest, config: LabelingConfig, objects: list[DrawnObject]
     ) -> dict[str, Any]:
         steps = Steps()
-        clicks, problems = self._parsed(task, project, config, objects)
+        clicks, problems = self._parsed(task, request.project, config, objects)
+        sources = [click.source for click in clicks]
+        self._ahead.opened(request.project, request.label_config, task, sources, clicked=True, shared=request.shared)
         found: list[dict[str, Any]] = []
         scores: list[float] = []
         outcome: Outcome = "memory"

@@ -81,6 +81,11 @@ class Projects:
         if base and token:
             self.credentials.remember(origin_of(base), token)
 
+    def label_studio(self, uid: str) -> str:
+        """The base URL of the project's Label Studio, as far as it is known."""
+        project = self.known.get(uid)
+        return self.settings.label_studio_url or (project.hostname if project else "")
+
     def source(self, address: str, task: object, uid: str) -> Source:
         """Raises Problem if the address can never be fetched."""
         project = self.known.get(self.meant(uid))

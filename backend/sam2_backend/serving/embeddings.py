@@ -35,6 +35,8 @@ Outcome = Literal["memory", "disk", "miss"]
 MOST_BEHIND = 8
 # A click that waits for its image is decoded and answered before anything is written.
 CLICK_SECONDS = 0.1
+# Of an image's embedding, about.
+MEMORY_BYTES, DISK_BYTES = 11_500_000, 8_400_000
 
 
 class _Work:
@@ -64,9 +66,9 @@ class Embeddings:
         self._behind: set[asyncio.Task[None]] = set()
         self._unwritten: dict[Key, PreparedImage] = {}
         self.counts = {"memory": 0, "disk": 0, "miss": 0, "evictions": 0}
-        self.memory = MemoryTier(
-            _memory_limit(engine, settings.cache_memory_bytes), lambda: self._count_eviction("memory")
-        )
+        memory_bytes = _memory_limit(engine, settings.cache_memory_bytes)
+        self._rooms = memory_bytes // MEMORY_BYTES, settings.cache_disk_bytes // DISK_BYTES
+        self.memory = MemoryTier(memory_bytes, lambda: self._count_eviction("memory"))
         self.disk = DiskTier(
             settings.cache_dir,
             settings.cache_disk_bytes,
@@ -80,6 +82,12 @@ class Embeddings:
         """Images that nobody waits for, on their way at once: with a GPU, as many as fill its batches."""
         batch = self._engine.batch
         return AHEAD if batch == 1 else batch + min(os.cpu_count() or 1, 4 * batch)
+
+    @property
+    def room(self) -> int:
+        """Images that the store takes: on disk, or in memory where that is all there is."""
+        in_memory, on_disk = self._rooms
+        return on_disk if self.disk.enabled else in_memory
 
     async def get(
         self, source: Source, urgency: Urgency, steps: Steps, frame: tuple[int, int] = (0, 0)

@@ -1,4 +1,4 @@
-"""Images prepared before anybody clicks: a task that was opened, new tasks, a whole project. Clicks come first."""
+"""Images prepared before anybody clicks: an opened task's, the next ones', a whole project's. Clicks come first."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sam2_backend.images.sources import Source
+from sam2_backend.jobs import ToldJob
 from sam2_backend.metrics import Metrics
 from sam2_backend.problems import Problem, ProblemLog
 from sam2_backend.serving.claim import Urgency
@@ -50,14 +51,18 @@ class Progress:
         self.done, self.begun, self.ended = 0, time.monotonic(), 0.0
         self.failed.clear()
 
-    def as_dict(self) -> dict[str, object]:
-        """rate: images a second."""
+    @property
+    def rate(self) -> float:
+        """Images a second."""
         elapsed = (self.ended or time.monotonic()) - self.begun
+        return round(self.done / elapsed, 3) if elapsed > 0 else 0.0
+
+    def as_dict(self) -> dict[str, object]:
         return {
             "total": self.total,
             "done": self.done,
             "failed": len(self.failed),
-            "rate": round(self.done / elapsed, 3) if elapsed > 0 else 0.0,
+            "rate": self.rate,
             "errors": list(self.errors),
             "since_start": {"done": self.done_ever, "failed": self.failed_ever},
         }
@@ -125,18 +130,40 @@ class Prewarmer:
                     retry_after=60,
                 )
             else:
-                if not progress.pending:
-                    progress.restart()
-                progress.failed.pop(source.identity, None)
-                progress.pending += 1
-                self._waiting[source.identity] = (project, source)
-                self._wake.set()
+                self._queue(project, progress, source)
                 accepted += 1
         return accepted, already
+
+    async def add_first(self, project: str, sources: Iterable[Source]) -> None:
+        """Queues images before all that wait, in this order; at the limit of waiting images the others stay out."""
+        unknown = [source for source in sources if not await self._embeddings.known(source)]
+        room = max(self._limits.prewarm_tasks - len(self._waiting), 0)
+        new = [source.identity for source in unknown if source.identity not in self._waiting][:room]
+        for source in reversed(unknown):
+            if source.identity in new:
+                self._queue(project, self._of(project), source)
+            if source.identity in self._waiting:
+                self._waiting.move_to_end(source.identity, last=False)
+
+    def _queue(self, project: str, progress: Progress, source: Source) -> None:
+        if not progress.pending:
+            progress.restart()
+        progress.failed.pop(source.identity, None)
+        progress.pending += 1
+        self._waiting[source.identity] = (project, source)
+        self._wake.set()
 
     def progress(self, project: str) -> dict[str, object]:
         known = self._progress.get(project)
         return (known or Progress()).as_dict()
+
+    def jobs(self) -> dict[str, ToldJob]:
+        """Projects of which images wait, by the name under which they are shown."""
+        return {
+            f"prewarm-{project}": ToldJob(each.total, each.done, len(each.failed), each.rate, time.monotonic())
+            for project, each in self._progress.items()
+            if each.pending
+        }
 
     def _of(self, project: str) -> Progress:
         progress = self._progress.setdefault(project, Progress())

@@ -244,6 +244,17 @@ def test_prewarm_a_project(start_server: StartServer, image_host: ImageHost) -> 
     wait_for(lambda: server.post("/prewarm", body).json() == {"accepted": 1, "already": 6})
 
 
+def test_what_is_prewarmed_is_shown_as_a_job(start_server: StartServer, image_host: ImageHost) -> None:
+    server = start_server()
+    tasks = [{"id": n, "data": {"image": image_host.url + path}} for n, path in enumerate(("/odd/hang", "/a.png"))]
+    server.post("/prewarm", {"project": 4, "label_config": SPLIT_CONFIG, "tasks": tasks})
+    wait_for(lambda: server.get("/prewarm?project=4").json()["done"] == 1)
+    (job,) = server.get("/status").json()["jobs"]
+    assert [job[word] for word in ("name", "total", "done", "failed")] == ["prewarm-4", 2, 1, 0]
+    assert job["rate"] > 0
+    assert 'sam2_job_tasks{job="prewarm-4",tasks="total"} 2.0' in server.get("/metrics").text
+
+
 def test_prewarming_in_batches_forgets_no_failure(server: Running, image_host: ImageHost) -> None:
     """Each batch may be done before the next one comes; then a queue of its own begins."""
     image_host.files["/batch.png"] = picture((1, 2, 3))

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import requests
 from image_host import picture
-from running import SPLIT_CONFIG, Running, brush_mask, point
+from running import SPLIT_CONFIG, Running, brush_mask, point, predict_body
+from test_contract import wait_for
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[3]
@@ -166,3 +167,124 @@ def test_a_click_through_label_studio_and_what_it_keeps_of_an_error(
     session.call("PATCH", f"/api/tasks/{task['id']}", json={"data": {"image": "http://127.0.0.1:9/none.png"}})
     (error,) = click(result=point(50, 50))["errors"]
     assert "502 Server Error: Cannot connect to" in error
+
+
+@pytest.fixture
+def roomy(
+    request: pytest.FixtureRequest, converted: Path, tmp_path: Path, studio: tuple[Studio, Path], access_token: str
+) -> Iterator[Running]:
+    """A backend with room for 20 images on disk, so that five are kept ahead."""
+    if request.param == "demo model":
+        request.getfixturevalue("demo_server")  # it has converted the model
+    (tmp_path / "cache").mkdir()
+    for entry in converted.iterdir():
+        if entry.name != "embeddings":
+            (tmp_path / "cache" / entry.name).symlink_to(entry)
+    room = {"CACHE_DIR": str(tmp_path / "cache"), "CACHE_DISK_BYTES": str(20 * 8_400_000)}
+    program = "sam2_backend" if request.param == "demo model" else "stand_in_server.py"
+    running = Running(
+        [program], {**room, "DEVICE": "cpu", "LABEL_STUDIO_URL": studio[0].url, "LABEL_STUDIO_API_KEY": access_token}
+    )
+    try:
+        running.wait_ready()
+        yield running
+    finally:
+        running.stop()
+
+
+class Stream:
+    """A project as its annotator sees it."""
+
+    def __init__(self, studio: Studio, backend: Running, count: int, **settings: Any) -> None:
+        self._studio, self._backend = studio, backend
+        asked = {"title": "stream", "label_config": SPLIT_CONFIG, "show_collab_predictions": True, **settings}
+        self.number = int(studio.call("POST", "/api/projects/", json=asked)["id"])
+        files = {f"{n:02}": (f"{n:02}.png", picture((n, n, self.number)), "image/png") for n in range(count)}
+        studio.call("POST", f"/api/projects/{self.number}/import?commit_to_project=true", files=files)
+        self.tasks = list(studio.call("GET", f"/api/tasks?project={self.number}&fields=all&page_size=100")["tasks"])
+        # Not before: it hears of tasks that are imported, and prewarms them all.
+        record = {"project": self.number, "url": backend.url, "title": "SAM2", "is_interactive": True}
+        studio.call("POST", "/api/ml", json=record)
+        studio.call("PATCH", f"/api/projects/{self.number}", json={"model_version": "SAM2"})
+
+    def next(self) -> int:
+        """The task that "Label All Tasks" shows."""
+        return int(self._studio.call("GET", f"/api/projects/{self.number}/next")["id"])
+
+    def submit(self, task: int) -> None:
+        self._studio.call("POST", f"/api/tasks/{task}/annotations/", json={"result": []})
+
+    def embedded(self) -> list[int]:
+        """The tasks that are known now; those that are not become so."""
+        asked = {"project": self.number, "label_config": SPLIT_CONFIG}
+        found = [self._backend.post("/prewarm", {**asked, "tasks": [task]}).json() for task in self.tasks]
+        return [task["id"] for task, answer in zip(self.tasks, found, strict=True) if answer["already"]]
+
+    def ahead(self) -> dict[str, Any]:
+        return dict(self._backend.get("/status").json()["ahead"])
+
+    def prepared(self) -> int:
+        return int(self._backend.get(f"/prewarm?project={self.number}").json()["since_start"]["done"])
+
+
+@pytest.mark.parametrize("roomy", ["demo model"], indirect=True)
+def test_the_next_tasks_of_the_label_stream_are_embedded_before_they_are_opened(
+    roomy: Running, studio: tuple[Studio, Path]
+) -> None:
+    stream = Stream(studio[0], roomy, 14)
+    tasks = [task["id"] for task in stream.tasks]
+    for finished in (tasks[2], tasks[4]):
+        stream.submit(finished)
+    assert stream.next() == tasks[0]
+    wait_for(lambda: stream.prepared() == 5)
+    expected = [task for task in tasks[1:8] if task not in (tasks[2], tasks[4])]
+    for task in expected[:2]:
+        stream.submit(stream.next())
+        assert stream.next() == task
+    wait_for(lambda: stream.ahead()["opened"] >= 3)
+    seen = stream.ahead()
+    assert (seen["most"], seen["ready"], seen["idle"]) == (5, seen["opened"] - 1, "")
+    assert 'sam2_opened_tasks_total{embedding="missing"} 1.0' in roomy.get("/metrics").text
+    assert stream.prepared() == 5
+    assert stream.embedded() == [tasks[0], *expected]
+
+
+@pytest.mark.parametrize("roomy", ["stand-in"], indirect=True)
+@pytest.mark.parametrize(("count", "prepared"), [(7, False), (6, True)])
+def test_an_order_that_cannot_be_foreseen_waits_until_few_tasks_are_left(
+    roomy: Running, studio: tuple[Studio, Path], count: int, prepared: bool
+) -> None:
+    stream = Stream(studio[0], roomy, count, sampling="Uniform sampling")
+    stream.submit(stream.tasks[3]["id"])
+    opened = stream.next()
+    unfinished = [task["id"] for task in stream.tasks if task is not stream.tasks[3]]
+    if prepared:
+        wait_for(lambda: stream.prepared() >= 4)
+    else:
+        wait_for(lambda: "in an order that cannot be foreseen, and many are left" in stream.ahead()["idle"])
+    assert stream.ahead()["asked"] == 2
+    assert stream.embedded() == (unfinished if prepared else [opened])
+
+
+def test_a_label_studio_that_refuses_is_left_alone_and_the_task_opens(
+    start_server: Any, studio: tuple[Studio, Path], access_token: str
+) -> None:
+    tasks = [{"id": 1, "data": {"image": "/data/upload/1/none.png"}}]
+
+    def idle(token: str, project: str) -> str:
+        server = start_server(LABEL_STUDIO_URL=studio[0].url, LABEL_STUDIO_API_KEY=token)
+
+        def seen() -> dict[str, Any]:
+            return dict(server.get("/status").json()["ahead"])
+
+        server.post("/predict", predict_body(tasks, None, SPLIT_CONFIG, "../users"))
+        for opened in (1, 2):
+            answer = server.post("/predict", predict_body(tasks, None, SPLIT_CONFIG, project))
+            assert (answer.status_code, answer.json()) == (200, {"results": [[]]})
+            wait_for(lambda opened=opened: seen()["opened"] == opened and bool(seen()["idle"]))
+        assert seen()["asked"] == 1
+        return str(seen()["idle"])
+
+    number = studio[0].call("POST", "/api/projects/", json={"title": "refusals", "label_config": SPLIT_CONFIG})["id"]
+    assert idle("0" * 40, f"{number}.1") == f"Label Studio answered /api/projects/{number} with HTTP 401."
+    assert "another Label Studio" in idle(access_token, f"{number}.1")

@@ -454,6 +454,22 @@ def test_more_than_the_limit_is_refused_and_the_rest_is_done() -> None:
     with_bench(test)
 
 
+def test_the_next_tasks_go_in_their_order_before_all_that_waits() -> None:
+    """22 and 23 are on their way, and 24, 25 and 26 wait, so that there is room for three more."""
+
+    def test(bench: Bench) -> None:
+        bench.prewarm(range(22, 27))
+        bench.run(bench.prewarmer.add_first("1", [bench.addresses.source(number) for number in (25, 36, 37, 38, 39)]))
+        bench.finish()
+        assert bench.engine.started == [22, 23, 25, 36, 37, 38, 24, 26]
+        assert bench.prewarmer.progress("1")["done"] == 8
+        bench.run(bench.prewarmer.add_first("1", [bench.addresses.source(36)]))
+        bench.finish()
+        assert len(bench.engine.started) == 8
+
+    with_bench(test)
+
+
 def test_the_total_is_never_passed_whoever_adds_at_the_same_time() -> None:
     """Two callers, each held up by an image of its own: one before anything of it waits, the other after."""
 

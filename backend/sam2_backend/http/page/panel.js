@@ -58,7 +58,7 @@ export function showStatus({ state, reason, model, engine, cache, jobs }) {
     `${share(cache.memory_entries, cache.memory_bytes)} in memory, ${share(cache.disk_entries, cache.disk_bytes)} on disk`;
 }
 
-// Of `samstudio masks`, as samstudio jobs shows them.
+// Of `samstudio masks`, as samstudio jobs shows them, and what is prewarmed, whose tasks are images.
 function showJobs(jobs) {
   element("jobs").hidden = !jobs.length;
   element("jobs").replaceChildren(...jobs.map(({ name, total, done, failed, rate, left_seconds: left }) => {

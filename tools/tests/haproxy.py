@@ -1,0 +1,46 @@
+"""A real HAProxy with the balancer's own configuration, before backends that the tests started."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import jinja2
+
+from tools.tests import servers
+
+ROLE = Path(__file__).parents[2] / "roles" / "backend_balancer"
+HOST = "127.0.0.1"
+START_SECONDS = 30
+
+
+@contextlib.contextmanager
+def running(folder: Path, backends: Mapping[str, str]) -> Iterator[tuple[str, Path]]:
+    """Start it in an empty folder and stop it afterwards.
+
+    Args:
+        backends: `HOST:PORT` by name.
+
+    Yields:
+        its URL, and its admin socket.
+    """
+    port, socket = servers.free_port(HOST), folder / "admin.sock"
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    environment.filters["comment"] = lambda text: f"# {text}"
+    template = environment.from_string((ROLE / "templates" / "haproxy.cfg.j2").read_text())
+    config = template.render(
+        ansible_managed="A test's.",
+        sam2_backend_port=port,
+        backend_balancer_health_interval=1,
+        samstudio_tools_backends=[{"name": name, "reached_at": address} for name, address in backends.items()],
+    )
+    (folder / "haproxy.cfg").write_text(config.replace("/run/balancer/admin.sock", str(socket)))
+    with (folder / "haproxy.log").open("wb") as log:
+        process = subprocess.Popen(["haproxy", "-db", "-f", folder / "haproxy.cfg"], stdout=log, stderr=log)
+    try:
+        servers.wait(f"http://{HOST}:{port}/health", process, folder / "haproxy.log", START_SECONDS)
+        yield f"http://{HOST}:{port}", socket
+    finally:
+        servers.stop(process, seconds=10)
