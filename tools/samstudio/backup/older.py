@@ -10,6 +10,7 @@ import yaml
 from samstudio import containers, files
 from samstudio.backup import service
 from samstudio.deployment import Deployment
+from samstudio.errors import SamstudioError
 
 _EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - read, not listened on
 
@@ -28,13 +29,21 @@ def running(deployment: Deployment) -> Older:
     """What is there now; a deploy has written the new one into `deployment.yml` already.
 
     Raises:
-        SamstudioError: there is no container, or the engine refused.
+        SamstudioError: there is no container, it has another kind of database than the new one, or the engine refused.
     """
     told = containers.named(deployment.label_studio.container, tags="label_studio").attrs
     image, url = str(told["Config"]["Image"]), deployment.label_studio.url
     for published in (told["HostConfig"]["PortBindings"] or {}).values():
         listens = published[0]["HostIp"]
         url = f"http://{'127.0.0.1' if listens in _EVERYWHERE else listens}:{published[0]['HostPort']}"
+    kind = "sqlite" if {"DJANGO_DB=default"}.isdisjoint(told["Config"]["Env"]) else "postgresql"
+    if kind != deployment.database.kind:
+        raise SamstudioError(
+            "Label Studio and its kind of database cannot be exchanged at once; nothing was changed.",
+            found=f"label_studio_database={deployment.database.kind}, and a Label Studio with {kind}",
+            expected=f"label_studio_database={kind}, for this one deploy",
+            command=f"./samstudio deploy -e label_studio_database={kind}",
+        )
     tagged = re.search(r":(\d[\w.]*)-", image)
     at = replace(deployment.label_studio, url=url, version=tagged[1] if tagged else image)
     return Older(image, service.version(replace(deployment, label_studio=at)), url)
