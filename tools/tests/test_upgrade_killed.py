@@ -15,6 +15,7 @@ from samstudio import deployment, status
 from samstudio.backup import journal, service, sqlite, upgrade
 from samstudio.backup import restore as restoring
 from samstudio.backup.journal import Phase
+from samstudio.errors import SamstudioError
 
 from tools.tests import deployed
 from tools.tests.commands import fails, invoke, run
@@ -172,10 +173,18 @@ def test_what_does_not_come_up_is_taken_back(older: deployed.Host) -> None:
     assert [path.name for path in older.data.glob("label_studio.sqlite3*")] == [sqlite.NAME]
 
 
-def test_what_people_made_meanwhile_is_counted_and_kept(older: deployed.Host) -> None:
-    run(older.config, "exchange", "begin")
+def test_a_click_that_works_no_more_takes_it_back_and_what_people_made_is_counted_and_kept(
+    older: deployed.Host,
+) -> None:
+    def click() -> None:
+        raise SamstudioError("No mask came back.")
+
+    found = deployment.load(older.config)
+    upgrade.begin(found, lambda _: True, QUIET)
     make_newer(older)
-    run(older.config, "exchange", "prove")
+    with pytest.raises(SamstudioError, match="No mask came back"):
+        upgrade.prove(found, click, QUIET)
+    assert "not proven yet" in status.unfinished_restore(found)
     annotate(older, "meanwhile", "2099-01-01")
     code, asked = invoke(older.config, "rollback")
     assert code == 2
@@ -191,10 +200,25 @@ def test_what_people_made_meanwhile_is_counted_and_kept(older: deployed.Host) ->
     assert invoke(older.config, "rollback", "--yes")[0] == 3
 
 
+def test_another_kind_of_database_at_once_is_refused(older: deployed.Host) -> None:
+    path = older.config / "deployment.yml"
+    described = path.read_text()
+    path.write_text(described + "database: {kind: postgresql}\n")
+    try:
+        error = fails(older.config, "exchange", "begin")
+    finally:
+        path.write_text(described)
+    assert "label_studio_database=sqlite" in error["command"]
+    assert state(older) == "older"
+    assert journal.read(older.config) is None
+
+
 def test_forgetting_removes_what_is_kept_and_a_backup_never_holds_it(older: deployed.Host, tmp_path: Path) -> None:
     run(older.config, "exchange", "begin")
     make_newer(older)
     run(older.config, "exchange", "prove")
+    found = deployment.load(older.config)
+    assert status.kept(found).startswith("Label Studio ")
     (kept,) = older.data.glob("*older*")
     backup = Path(run(older.config, "backup", "--to", str(tmp_path))["backup"])
     assert not list(backup.rglob(f"*{kept.name}*"))
@@ -204,4 +228,5 @@ def test_forgetting_removes_what_is_kept_and_a_backup_never_holds_it(older: depl
     assert not kept.exists()
     assert not older.engine.containers.list(all=True, filters={"name": f"{older.name}-before"})
     assert run(older.config, "rollback", "--forget")["changed"] is False
+    assert status.kept(found) == ""
     assert state(older) == "newer"

@@ -249,20 +249,30 @@ def settle(deployment: Deployment, begun: Journal, say: Say) -> Restored:
     begun = begun.reach(deployment.config_dir, Phase.FINISHING)
     removals = [] if begun.older else [line for each in begun.swaps if (line := each.removal(each.kept))]
     restored = Restored(str(begun.contents), removals)
-    store, settings = SecretStore(deployment.secrets_dir), deployment.label_studio
-    try:
-        ensured = tokens.ensure(settings.url, settings.admin_email, store)
-        if ensured["changed"]:
-            restored.did.append(f"made a new API token: {ensured['reason']}")
-        restored.did += token_delivery.deliver(deployment, say=say)
-    except SamstudioError as error:
-        restored.notes.append(f"{error.message} {error.command}".strip())
+    restored.did, restored.notes = hand_on_token(deployment, say)
     if deployment.balancer.socket and not begun.older and _secrets_changed(begun):
         restored.notes.append(
             "The backends still have the secrets from before: ./samstudio deploy brings them the restored ones."
         )
     (journal.keep if begun.older else journal.end)(deployment.config_dir)
     return restored
+
+
+def hand_on_token(deployment: Deployment, say: Say) -> tuple[list[str], list[str]]:
+    """See that the token is one that the live database knows, and that the backend has it.
+
+    Returns:
+        what was done; and what could not be, in sentences.
+    """
+    store, settings, did = SecretStore(deployment.secrets_dir), deployment.label_studio, []
+    try:
+        ensured = tokens.ensure(settings.url, settings.admin_email, store)
+        if ensured["changed"]:
+            did.append(f"made a new API token: {ensured['reason']}")
+        did += token_delivery.deliver(deployment, say=say)
+    except SamstudioError as error:
+        return did, [f"{error.message} {error.command}".strip()]
+    return did, []
 
 
 def _secrets_changed(begun: Journal) -> bool:

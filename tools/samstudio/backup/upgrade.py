@@ -33,6 +33,8 @@ class WentBack:
     removals: list[str]
     #: the file with the newer one's last words, "" without any
     log: str
+    #: what is still to do, in sentences
+    notes: list[str]
 
 
 def begin(deployment: Deployment, click: Callable[[Deployment], bool], say: Say) -> Journal:
@@ -44,6 +46,7 @@ def begin(deployment: Deployment, click: Callable[[Deployment], bool], say: Say)
     Raises:
         SamstudioError: it could not be; the Label Studio that ran runs again.
     """
+    restore.clear_rehearsal(deployment)
     journal.refuse_unfinished(deployment.config_dir)
     was = older.running(deployment)
     there = older.at(deployment, was)
@@ -86,7 +89,7 @@ def begin(deployment: Deployment, click: Callable[[Deployment], bool], say: Say)
     except BaseException as error:
         restore.undo(there, journal.read(deployment.config_dir) or begun, say)
         if isinstance(error, SamstudioError):
-            raise restore.taken_back(error, f"Label Studio {was.version} serves again.", []) from error
+            raise restore.taken_back(error, f"{_again(begun)}.", []) from error
         raise
 
 
@@ -147,14 +150,15 @@ def rollback(deployment: Deployment, found: Journal, say: Say) -> WentBack:
         SamstudioError: it does not come up, or the engine refused; the error says what to type.
     """
     assert found.older
+    restore.clear_rehearsal(deployment)
     log = _keep_log(deployment)
     if journal.read(deployment.config_dir) is None:
         journal.reopen(deployment.config_dir)
     made = since.made(database.of(deployment), found)
     removals = restore.undo(deployment, found, say)
-    when, image = found.began, found.older.image
-    said = f"Label Studio {found.older.version} serves again ({image}), with its database as of {when}."
-    return WentBack(said, made if removals else "", removals, log)
+    said = f"{_again(found)} ({found.older.image}), with its database as of {found.began}."
+    notes = restore.hand_on_token(older.at(deployment, found.older), say)[1] if found.ran else []
+    return WentBack(said, made if removals else "", removals, log, notes)
 
 
 def forget(deployment: Deployment) -> list[str]:
@@ -171,6 +175,11 @@ def forget(deployment: Deployment) -> list[str]:
         each.remove(each.kept)
     journal.forget(deployment.config_dir)
     return gone
+
+
+def _again(found: Journal) -> str:
+    assert found.older
+    return f"Label Studio {found.older.version} {'serves' if found.ran else 'is there'} again"
 
 
 def _swaps(deployment: Deployment, stamp: str) -> tuple[Swap, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +13,7 @@ from samstudio import lock
 from samstudio.commands.common import AsJson, Check, deployment_here
 from samstudio.deployment import Deployment
 from samstudio.errors import WrongCommandLine
-from samstudio.output import emit, err, out, say
+from samstudio.output import emit, err, out, say, typed
 
 if TYPE_CHECKING:
     from samstudio.backup.journal import Journal
@@ -52,7 +53,7 @@ def _roll_back(found: Deployment, *, yes: bool, check: bool) -> dict[str, Any]:
     if not yes:
         _ask(before, made)
     done = upgrade.rollback(found, before, say)
-    return _result(done.said, changed=True, made=done.made, removals=done.removals, log=done.log)
+    return {"changed": True, **asdict(done)}
 
 
 def _forget(found: Deployment, check: bool) -> dict[str, Any]:
@@ -71,10 +72,8 @@ def _version(of: Journal) -> str:
     return of.older.version if of.older else ""
 
 
-def _result(
-    said: str, *, changed: bool, made: str = "", removals: list[str] | None = None, log: str = ""
-) -> dict[str, Any]:
-    return {"changed": changed, "said": said, "made": made, "removals": removals or [], "log": log}
+def _result(said: str, *, changed: bool, made: str = "") -> dict[str, Any]:
+    return {"changed": changed, "said": said, "made": made, "removals": [], "log": "", "notes": []}
 
 
 def _show(result: dict[str, Any]) -> None:
@@ -85,6 +84,8 @@ def _show(result: dict[str, Any]) -> None:
         out.print(f"the newer database is kept until you type: {escape(each)}")
     if result["log"]:
         out.print(f"what the newer one wrote last: {escape(result['log'])}")
+    for each in result["notes"]:
+        out.print(f"[red]still to do:[/] {escape(typed(each))}")
 
 
 def _ask(before: Journal, made: str) -> None:
