@@ -164,6 +164,8 @@ def test_a_broken_migration_is_taken_back_with_every_annotation(old: deployed.Ho
     done = run(old.config, "rollback", "--yes")
     assert "this migration is broken" in Path(done["log"]).read_text()
     assert sqlite.look(live) == before
+    assert (done["made"], done["removals"], done["notes"]) == ("", [], [])
+    assert [path.name for path in old.data.glob("label_studio.sqlite3*")] == [sqlite.NAME]
     with connect(old.url, old.secrets.read(API_TOKEN)) as studio:
         annotate(studio, task, "after it")
     assert sqlite.look(live).annotations == before.annotations + 1
