@@ -49,6 +49,7 @@ BACK = {
     "made": "1 annotations",
     "removals": ["rm newer"],
     "log": "last-words",
+    "notes": ["No token yet."],
 }
 ERROR = {"error": {"message": "It does not come up.", "found": "after 20 s"}}
 HOSTS: dict[str, dict[str, Any]] = {
@@ -98,7 +99,7 @@ def test_another_label_studio_stays_only_where_it_proves_good(tmp_path: Path) ->
     ends = {host: done.stdout.rpartition(f"fatal: [{host}]: FAILED!")[2].partition("\nfatal:")[0] for host in HOSTS}
     for host, why in {"silent": "It does not come up. after 20 s", "taken": "Start it: port in use"}.items():
         said_why = f"Label Studio 1.23.2 was taken back: {why}"
-        for words in (said_why, BACK["said"], "1 annotations", "rm newer", "last-words"):
+        for words in (said_why, BACK["said"], "1 annotations", "rm newer", "last-words", "No token yet."):
             assert str(words) in ends[host]
     assert re.findall(r"case \w+ \w+", done.stdout) == [expected for *_, expected in CASES]
 
