@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from samstudio import __version__, deployment
-from samstudio.commands import bundle, fleet, jobs, playbooks, samples, secrets, ssrf, token, tunnel
+from samstudio.commands import bundle, exchange, fleet, jobs, playbooks, samples, secrets, ssrf, token, tunnel
 from samstudio.commands.backup import backup
 from samstudio.commands.click import click
 from samstudio.commands.doctor import doctor
@@ -16,6 +16,7 @@ from samstudio.commands.masks import masks
 from samstudio.commands.prewarm import prewarm
 from samstudio.commands.register import register
 from samstudio.commands.restore import restore
+from samstudio.commands.rollback import rollback
 from samstudio.commands.status import status
 from samstudio.verbs import (
     CONNECTING,
@@ -51,6 +52,7 @@ verb(app, doctor, section=EVERYDAY)
 deploying(playbooks.verify)
 verb(app, backup, section=EVERYDAY)
 verb(app, restore, section=EVERYDAY)
+verb(app, rollback, section=EVERYDAY)
 deploying(playbooks.destroy)
 verb(app, register, section=CONNECTING)
 verb(app, click, section=CONNECTING)
@@ -65,6 +67,7 @@ for each_app, section in (
     (secrets.app, SECRETS),
     (token.app, SECRETS),
     (samples.app, SCRIPTS),
+    (exchange.app, SCRIPTS),
 ):
     app.add_typer(each_app, rich_help_panel=section)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import docker
-from docker.errors import DockerException, NotFound
+from docker.errors import APIError, DockerException, NotFound
 
 from samstudio.errors import SamstudioError
 
@@ -56,3 +57,47 @@ def named(name: str, *, tags: str) -> Any:
                 expected="what was deployed here",
                 command=f"./samstudio deploy --tags {tags}",
             ) from error
+
+
+def exists(name: str) -> bool:
+    """
+    Raises:
+        SamstudioError: the engine refused.
+    """
+    return _found(name) is not None
+
+
+def rename(name: str, new: str) -> None:
+    """
+    Raises:
+        SamstudioError: the engine refused, or there is no such container.
+    """
+    with engine_errors():
+        engine().containers.get(name).rename(new)
+
+
+def remove(name: str, *, with_image: bool = False) -> None:
+    """Remove a container, if it is there.
+
+    Args:
+        with_image: its image goes as well, unless another container is made of it.
+
+    Raises:
+        SamstudioError: the engine refused.
+    """
+    with engine_errors():
+        if (container := _found(name)) is None:
+            return
+        image = container.attrs["Config"]["Image"]
+        container.remove(force=True)
+        if with_image:
+            with contextlib.suppress(APIError):
+                engine().images.remove(image)
+
+
+def _found(name: str) -> Any:
+    with engine_errors():
+        try:
+            return engine().containers.get(name)
+        except NotFound:
+            return None

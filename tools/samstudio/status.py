@@ -28,7 +28,8 @@ def collect(
 
     Returns:
         `changed` (False), `healthy`, `samstudio`, `label_studio`, `backend`, `backends` (those of a
-        fleet), `projects`, `sign_in`, `unfinished_restore` (a sentence, or ""), `backups`; a part that could not be
+        fleet), `projects`, `sign_in`, `unfinished_restore` (a sentence, or ""), `kept` (the Label Studio that
+        `rollback` brings back, or ""), `backups`; a part that could not be
         read holds `error` instead, in the shape of a command's error. Without a connected project nothing is healthy.
     """
     say(f"asking Label Studio at {deployment.label_studio.url} for its version")
@@ -54,6 +55,7 @@ def collect(
         "projects": connected,
         "sign_in": _sign_in(deployment),
         "unfinished_restore": unfinished,
+        "kept": kept(deployment),
         "backups": backups,
     }
 
@@ -66,6 +68,15 @@ def unfinished_restore(deployment: Deployment) -> str:
         return f"under way: {running}" if running else said
     except SamstudioError as error:
         return f"{error.message} {error.found}"
+
+
+def kept(deployment: Deployment) -> str:
+    """Which Label Studio an upgrade has kept; "" without any."""
+    try:
+        found = journal.read(deployment.config_dir, journal.KEPT)
+    except SamstudioError as error:
+        return f"{error.message} {error.found}"
+    return f"Label Studio {found.older.version} of {found.began}" if found and found.older else ""
 
 
 def _sign_in(deployment: Deployment) -> dict[str, str]:

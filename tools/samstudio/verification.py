@@ -15,6 +15,7 @@ from PIL import Image
 
 from samstudio import samples
 from samstudio.backend_client import Backend
+from samstudio.deployment import Deployment
 from samstudio.errors import NothingToLookAt
 from samstudio.labelstudio import LabelStudio, LabelStudioError, api_errors, label_config, ml_backends, projects
 from samstudio.labelstudio.prompts import prompt
@@ -105,6 +106,19 @@ def click_samples(
         "iou": {"min": worst.iou, "mean": statistics.fmean(click.iou for click in clicks)},
         "milliseconds": {"first": times[0], "median": statistics.median(times), "max": max(times)},
     }
+
+
+def click_quick_start(studio: LabelStudio, found: Deployment, say: Callable[[str], None]) -> dict[str, Any] | None:
+    """`click_samples` in the quick start's project, which people may have removed; None then.
+
+    Raises:
+        LabelStudioError: as `click_samples` does.
+    """
+    if (project := projects.by_title(studio, found.project.title)) is None or project.id is None:
+        say(f"no click is made: there is no project {found.project.title!r} with drawn objects to click")
+        return None
+    folder = found.images.host_root / samples.FOLDER
+    return click_samples(studio, project=project.id, folder=folder, backend_url=found.backend.internal_url, say=say)
 
 
 def _parsed(xml: str, project: int) -> label_config.LabelConfig:

@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,12 +43,19 @@ http.server.ThreadingHTTPServer(("", 8000), Handler).serve_forever()
 
 @dataclass
 class Host:
-    """`config` is its /etc/samstudio, `data` Label Studio's folder; `container` runs, or not."""
+    """`config` is its /etc/samstudio, `data` Label Studio's folder; `make` makes a container, as the role does."""
 
     config: Path
     data: Path
     url: str
-    container: Any
+    name: str
+    engine: docker.DockerClient
+    make: Callable[..., Any]
+
+    @property
+    def container(self) -> Any:
+        """The one that has Label Studio's name."""
+        return self.engine.containers.get(self.name)
 
     @property
     def secrets(self) -> SecretStore:
@@ -76,25 +83,42 @@ def light(folder: Path, cache: Path, engine: docker.DockerClient, image: str) ->
 
 
 @contextlib.contextmanager
-def full(folder: Path, cache: Path, engine: docker.DockerClient, image: str) -> Iterator[Host]:
-    """A host with a real Label Studio in its container."""
-    environment = label_studio.venv().resolve()
-    _, site = label_studio.installed(environment)
-    serve = [str(environment / "bin" / "python"), "-m", "gunicorn", "--chdir", f"{site}/label_studio"]
-    serve += ["--pythonpath", f"{site}/label_studio", "--bind", "0.0.0.0:8000", "--workers", "1", "--threads", "8"]
-    serve += ["--timeout", "0", "--graceful-timeout", "3", "core.wsgi:application"]
-    python = Path(os.path.realpath(environment / "bin" / "python")).parents[1]
-    mounts = {str(environment): str(environment), str(python): str(python)}
-    with _host(folder, cache, engine, image, serve, mounts) as host:
+def full(
+    folder: Path, cache: Path, engine: docker.DockerClient, image: str, environment: Path | None = None
+) -> Iterator[Host]:
+    """A host with a real Label Studio in its container.
+
+    Args:
+        environment: a virtual environment other than the one of SAMSTUDIO_TEST_LABEL_STUDIO.
+    """
+    serve, mounts = serving(environment or label_studio.venv())
+    with _host(folder, cache, engine, image, serve, mounts, environment) as host:
         host.wait()
         yield host
 
 
+def serving(environment: Path, application: str = "core.wsgi:application") -> tuple[list[str], dict[str, str]]:
+    """What a container runs to serve this environment's Label Studio, and the folders that it needs for that."""
+    environment = environment.resolve()
+    _, site = label_studio.installed(environment)
+    serve = [str(environment / "bin" / "python"), "-m", "gunicorn", "--chdir", f"{site}/label_studio"]
+    serve += ["--pythonpath", f"{site}/label_studio", "--bind", "0.0.0.0:8000", "--workers", "1", "--threads", "8"]
+    serve += ["--timeout", "0", "--graceful-timeout", "3", application]
+    python = Path(os.path.realpath(environment / "bin" / "python")).parents[1]
+    return serve, {str(environment): str(environment), str(python): str(python)}
+
+
 @contextlib.contextmanager
 def _host(
-    folder: Path, cache: Path, engine: docker.DockerClient, image: str, argv: Sequence[str], mounts: dict[str, str]
+    folder: Path,
+    cache: Path,
+    engine: docker.DockerClient,
+    image: str,
+    argv: Sequence[str],
+    mounts: dict[str, str],
+    environment: Path | None = None,
 ) -> Iterator[Host]:
-    environment = label_studio.venv()
+    environment = environment or label_studio.venv()
     version, _ = label_studio.installed(environment)
     data, config = folder / "var" / "label-studio", folder / "etc"
     data.parent.mkdir(parents=True)
@@ -110,27 +134,31 @@ def _host(
         "LABEL_STUDIO_HOST": url,
         "HOME": "/tmp",
     }
-    container = engine.containers.create(
-        image,
-        ["sh", "-c", LAUNCH, "sh", *argv],
-        name=name,
-        init=True,
-        environment=variables,
-        ports={"8000/tcp": ("127.0.0.1", port)},
-        volumes=[
-            *userland.OPTIONS["volumes"],
-            *(f"{source}:{target}:ro" for source, target in mounts.items() if not source.startswith("/usr")),
-            f"{data}:{data}",
-            f"{config / COPIES}:/secrets:ro",
-        ],
-    )
+
+    def make(argv: Sequence[str], mounts: dict[str, str], settings: dict[str, str] | None = None) -> Any:
+        return engine.containers.create(
+            image,
+            ["sh", "-c", LAUNCH, "sh", *argv],
+            name=name,
+            init=True,
+            environment={**variables, **(settings or {})},
+            ports={"8000/tcp": ("127.0.0.1", port)},
+            volumes=[
+                *userland.OPTIONS["volumes"],
+                *(f"{source}:{target}:ro" for source, target in mounts.items() if not source.startswith("/usr")),
+                f"{data}:{data}",
+                f"{config / COPIES}:/secrets:ro",
+            ],
+        )
+
     try:
-        container.start()
-        host = Host(config, data, url, container)
+        make(argv, mounts).start()
+        host = Host(config, data, url, name, engine, make)
         host.wait()
         yield host
     finally:
-        container.remove(force=True)
+        for each in engine.containers.list(all=True, filters={"name": name}):
+            each.remove(force=True)
 
 
 def _configure(config: Path, data: Path, url: str, version: str, container: str) -> None:

@@ -1,8 +1,9 @@
-"""Backup and restore of a real Label Studio: annotated over its API meanwhile, brought back on another host."""
+"""A real Label Studio, annotated over its API: brought back on another host, or after an upgrade that went wrong."""
 
 from __future__ import annotations
 
 import itertools
+import shutil
 import sqlite3
 import stat
 import threading
@@ -18,8 +19,9 @@ from samstudio.labelstudio.session import sign_in
 from samstudio.samples import draw
 from samstudio.secret_store import ADMIN_PASSWORD, API_TOKEN
 
-from tools.tests import deployed
-from tools.tests.commands import run
+from tools.tests import deployed, label_studio
+from tools.tests.commands import fails, run
+from tools.tests.test_roles import ROOT
 
 pytestmark = pytest.mark.integration
 
@@ -114,6 +116,59 @@ def test_what_was_annotated_meanwhile_is_whole_on_another_host(
         assert len(restored["removals"]) == 2, "old data and old secrets are kept"
         (before,) = new.data.parent.glob("label-studio.before-*")
         assert sqlite.counts(before / sqlite.NAME)["annotations"] == 0
+
+
+#: a migration as Label Studio's own are, which fails half-way and cannot be taken back
+BROKEN = """
+from django.db import migrations
+
+def fail(apps, schema_editor):
+    raise RuntimeError("this migration is broken")
+
+class Migration(migrations.Migration):
+    atomic = False
+    dependencies = [("tasks", "LAST")]
+    operations = [
+        migrations.RunSQL("UPDATE task_completion SET result = '[]'"),
+        migrations.RunSQL("ALTER TABLE task_completion RENAME COLUMN result TO outcome"),
+        migrations.RunPython(fail),
+    ]
+"""
+
+
+def make_broken(host: deployed.Host, folder: Path) -> None:
+    """The next Label Studio, started as the role's image starts it, with that migration after its own."""
+    _, site = label_studio.installed(label_studio.venv())
+    own, more = Path(site) / "label_studio" / "tasks" / "migrations", folder / "migrations"
+    shutil.copytree(own, more, ignore=shutil.ignore_patterns("__pycache__"))
+    last = max(path.stem for path in more.glob("0*.py"))
+    (more / "9999_broken.py").write_text(BROKEN.replace("LAST", last))
+    role = ROOT / "roles" / "label_studio" / "files" / "label-studio"
+    serve, mounts = deployed.serving(label_studio.venv(), "label_studio_ready:application")
+    mounts |= {str(more): str(own), str(role): str(role)}
+    host.make([*serve, "--preload"], mounts, {"PYTHONPATH": str(role)}).start()
+
+
+def test_a_broken_migration_is_taken_back_with_every_annotation(old: deployed.Host, tmp_path: Path) -> None:
+    run(old.config, "token", "ensure")
+    with connect(old.url, old.secrets.read(API_TOKEN)) as studio:
+        task = prepare(studio, tmp_path / "images")[0]
+        annotate(studio, task, "before the upgrade")
+    live, before = old.data / sqlite.NAME, sqlite.look(old.data / sqlite.NAME)
+    assert run(old.config, "exchange", "begin")["holds"] == str(before)
+    make_broken(old, tmp_path / "next")
+    assert fails(old.config, "exchange", "prove")["message"] == "Label Studio does not come up."
+    with sqlite3.connect(live) as changed:
+        assert "outcome" in {column[1] for column in changed.execute("PRAGMA table_info(task_completion)")}
+
+    done = run(old.config, "rollback", "--yes")
+    assert "this migration is broken" in Path(done["log"]).read_text()
+    assert sqlite.look(live) == before
+    assert (done["made"], done["removals"], done["notes"]) == ("", [], [])
+    assert [path.name for path in old.data.glob("label_studio.sqlite3*")] == [sqlite.NAME]
+    with connect(old.url, old.secrets.read(API_TOKEN)) as studio:
+        annotate(studio, task, "after it")
+    assert sqlite.look(live).annotations == before.annotations + 1
 
 
 def same_rows(one: Path, other: Path) -> bool:

@@ -233,5 +233,5 @@ def test_an_engine_that_makes_an_empty_folder_between_two_renames_is_no_obstacle
     assert [path.name for path in (tmp_path / "live").iterdir()] == ["kept"]
     swap.back()
     assert [path.name for path in (tmp_path / "live").iterdir()] == ["kept"]
-    swap.remove_fresh()
+    swap.remove(swap.fresh)
     assert [path.name for path in tmp_path.iterdir()] == ["live"]

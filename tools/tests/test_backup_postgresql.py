@@ -16,7 +16,7 @@ import docker
 import pytest
 import yaml
 from samstudio import deployment
-from samstudio.backup import journal, manifest, service
+from samstudio.backup import database, journal, manifest, service
 from samstudio.backup import restore as restoring
 from samstudio.backup.postgresql import NAME, PostgreSQL
 from samstudio.errors import SamstudioError
@@ -154,6 +154,26 @@ def test_a_dump_is_loaded_counted_and_exchanged(host: Host, tmp_path: Path) -> N
     assert host.server.ask("SELECT title FROM project", kept) == "two"
 
 
+def test_an_upgrade_works_on_a_copy_and_the_older_database_comes_back(host: Host) -> None:
+    host.become("older")
+    live = database.of(deployment.load(host.config))
+    before = live.duplicate("20260101T000000Z")
+    assert before == host.server.look()
+    swap = live.alone("20260101T000000Z")
+    for _ in range(2):
+        swap.forward()
+    host.become("newer")
+    assert (live.written_since("2026-01-01"), live.written_since("2026-01-02")) == (500, 0)
+    host.ask("ALTER TABLE task_completion RENAME COLUMN result TO outcome")
+    for _ in range(2):
+        swap.back()
+    assert host.shown() == "older"
+    assert host.server.look() == before
+    assert host.server.ask("SELECT title FROM project", swap.fresh) == "newer"
+    swap.remove(swap.fresh)
+    assert host.databases() == [NAME]
+
+
 @pytest.mark.parametrize("phase", ["switching", "proving"])
 def test_a_kill_around_the_exchange_is_taken_back_or_finished(
     host: Host, tmp_path: Path, phase: str, monkeypatch: pytest.MonkeyPatch
@@ -165,7 +185,7 @@ def test_a_kill_around_the_exchange_is_taken_back_or_finished(
     if phase == "switching":  # after the exchange of the databases, before that of the folders' names
         monkeypatch.setattr(restoring, "_hand_on", _die)
     else:
-        monkeypatch.setattr(restoring, "_prove", _die)
+        monkeypatch.setattr(restoring, "prove", _die)
     assert killed(0, lambda: restoring.restore(found, backup, restoring.usable(found, backup, BAR), BAR, QUIET))
     monkeypatch.undo()
     for each in ("stop", "start", "wait"):

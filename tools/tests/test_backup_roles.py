@@ -56,9 +56,7 @@ def test_a_deploy_stops_only_where_a_restore_can_neither_be_finished_nor_taken_b
 def test_it_is_finished_before_secrets_are_made_for_what_is_not_there() -> None:
     tasks = yaml.safe_load((ROOT / "roles" / "samstudio_tools" / "tasks" / "main.yml").read_text())
     names = [task["name"] for task in tasks]
-    assert names.index("Finish a restore that was cut off, or take it back") < names.index(
-        "Create the secrets that are missing"
-    )
+    assert names.index("Finish what was cut off, or take it back") < names.index("Create the secrets that are missing")
 
 
 def test_nothing_is_started_or_removed_while_a_backup_or_a_restore_runs() -> None:
@@ -70,5 +68,5 @@ def test_nothing_is_started_or_removed_while_a_backup_or_a_restore_runs() -> Non
 
     assert where("playbooks/deploy.yml", "pre_tasks")[0] == "alone"
     assert where("playbooks/destroy.yml", "tasks")[0] == "alone"
-    names = where("roles/label_studio/tasks/main.yml")
-    assert names[names.index("Run Label Studio") - 1] == "alone"
+    names = where("roles/label_studio/tasks/serve.yml")
+    assert names[names.index("Start Label Studio") - 1] == "alone"

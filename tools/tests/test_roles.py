@@ -26,11 +26,11 @@ def read(path: Path) -> Any:
     return yaml.safe_load(path.read_text()) if path.exists() else {}
 
 
-def ansible(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def ansible(*words: str, cwd: Path = ROOT, roles: Path = ROOT / "roles") -> subprocess.CompletedProcess[str]:
     environment = {
         **os.environ,
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-        "ANSIBLE_ROLES_PATH": str(ROOT / "roles"),
+        "ANSIBLE_ROLES_PATH": str(roles),
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_FORCE_COLOR": "0",
     }

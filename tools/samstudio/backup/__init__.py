@@ -11,5 +11,6 @@ A backup is a folder, `samstudio-HOST-TIME`, that has this name only once it is 
 Rooms: `manifest` describes and checks one, `make` writes it, `keep` removes older ones, `restic` sends it off the host
 and brings it back; `contents` counts what a database holds, `sqlite` and `postgresql` are the two kinds of `database`;
 `restore` brings one back, by the steps of `journal` and the renames of `swap`; `service` stops and starts Label Studio;
-`history` notes how the last ones ended; `room` asks whether a disk has any.
+`history` notes how the last ones ended; `room` asks whether a disk has any; `upgrade` exchanges Label Studio by the
+same journal, with what `older` reads off its container and `since` counts in its database.
 """

@@ -13,8 +13,11 @@ from typing import Any, Protocol
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
+ANNOTATIONS = "task_completion"
+#: of annotations that are being drawn
+DRAFTS = "tasks_annotationdraft"
 #: name in a manifest: table
-TABLES = {"projects": "project", "tasks": "task", "annotations": "task_completion", "users": "htx_user"}
+TABLES = {"projects": "project", "tasks": "task", "annotations": ANNOTATIONS, "users": "htx_user"}
 #: of an annotation, what people made; `result` is JSON
 COLUMNS = ("id", "task_id", "project_id", "completed_by_id", "was_cancelled", "ground_truth", "result")
 Annotation = Sequence[Any]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from samstudio.backup import sqlite
-from samstudio.backup.contents import Contents
+from samstudio.backup.contents import ANNOTATIONS, Contents
 from samstudio.backup.postgresql import NAME, PostgreSQL
-from samstudio.backup.swap import Swap, SwapDatabases
+from samstudio.backup.swap import Swap, SwapDatabases, SwapFiles
 from samstudio.deployment import Deployment
 from samstudio.errors import SamstudioError
 
@@ -37,8 +38,8 @@ class Database(Protocol):
     def look(self, upto: int) -> Contents:
         """What the live one holds, without annotations of higher ids."""
 
-    def written_since(self, moment: str) -> int:
-        """How many annotations of the live one were made or changed after a moment."""
+    def written_since(self, moment: str, table: str = ANNOTATIONS) -> int:
+        """How many rows of a table of the live one were made or changed after a moment."""
 
     def prove(self, file: Path) -> Contents:
         """Open a copy and count what it holds."""
@@ -52,6 +53,16 @@ class Database(Protocol):
 
     def swaps(self, stamp: str) -> list[Swap]:
         """What is renamed beside Label Studio's folder, of the restore with this stamp."""
+
+    def alone(self, stamp: str) -> Swap:
+        """What is renamed to exchange the database and nothing else."""
+
+    def duplicate(self, stamp: str) -> Contents:
+        """Copy the live one, while Label Studio is stopped, to what is `fresh` in `alone`.
+
+        Returns:
+            what the copy holds.
+        """
 
 
 @dataclass(frozen=True)
@@ -86,8 +97,8 @@ class SqliteDatabase:
     def look(self, upto: int) -> Contents:
         return sqlite.look(self.live, upto)
 
-    def written_since(self, moment: str) -> int:
-        return sqlite.written_since(self.live, moment)
+    def written_since(self, moment: str, table: str = ANNOTATIONS) -> int:
+        return sqlite.written_since(self.live, moment, table)
 
     def prove(self, file: Path) -> Contents:
         sqlite.check(file)
@@ -99,6 +110,17 @@ class SqliteDatabase:
 
     def swaps(self, stamp: str) -> list[Swap]:
         return []
+
+    def alone(self, stamp: str) -> Swap:
+        beside = f"{self.live.resolve().parent / sqlite.KEPT}"
+        return SwapFiles(str(self.live.resolve()), f"{beside}newer-{stamp}", f"{beside}older-{stamp}")
+
+    def duplicate(self, stamp: str) -> Contents:
+        copy, had = Path(self.alone(stamp).fresh), self.live.stat()
+        sqlite.copy(self.live, copy)
+        os.chown(copy, had.st_uid, had.st_gid)
+        copy.chmod(had.st_mode & 0o777)
+        return self.prove(copy)
 
 
 @dataclass(frozen=True)
@@ -122,8 +144,8 @@ class PostgresqlDatabase:
     def look(self, upto: int) -> Contents:
         return self.server.look(upto=upto)
 
-    def written_since(self, moment: str) -> int:
-        return self.server.written_since(moment)
+    def written_since(self, moment: str, table: str = ANNOTATIONS) -> int:
+        return self.server.written_since(moment, table)
 
     def prove(self, file: Path) -> Contents:
         try:
@@ -139,6 +161,14 @@ class PostgresqlDatabase:
 
     def swaps(self, stamp: str) -> list[Swap]:
         return [self._swap(stamp)]
+
+    def alone(self, stamp: str) -> Swap:
+        return self._swap(stamp)
+
+    def duplicate(self, stamp: str) -> Contents:
+        name = self._swap(stamp).fresh
+        self.server.duplicate(name)
+        return self.server.look(name)
 
     def _swap(self, stamp: str) -> SwapDatabases:
         ending = stamp.lower()

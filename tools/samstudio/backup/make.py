@@ -19,7 +19,6 @@ from samstudio.backup.database import Database
 from samstudio.backup.manifest import CONFIG, DATA, SECRETS, Advance, Bar, Image, LeftOut, Manifest, Member
 from samstudio.deployment import Deployment
 from samstudio.errors import SamstudioError
-from samstudio.labelstudio import api_errors, label_studio_client
 
 #: of the configuration, what a person wants to read when the host is gone
 DESCRIBING = ("deployment.yml", "choices.json")
@@ -128,7 +127,7 @@ class _Filled:
 
 
 def _fill(folder: Path, plan: Plan, advance: Advance, say: Callable[[str], None]) -> _Filled:
-    version = _version(plan.deployment)
+    version = service.version(plan.deployment)
     say(f"copying the database ({plan.database.kind}); people may go on working")
     copy = folder / plan.database.file
     before = plan.database.counts()
@@ -146,7 +145,7 @@ def _fill(folder: Path, plan: Plan, advance: Advance, say: Callable[[str], None]
             filled.linked.add(name)
         elif member := _copy(source, folder / name, advance):
             filled.members[name] = member
-    if version != (now := _version(plan.deployment)):
+    if version != (now := service.version(plan.deployment)):
         raise SamstudioError(
             "Label Studio was exchanged while the backup was written.",
             found=f"version {version} before, {now} after",
@@ -189,7 +188,7 @@ def left_out(deployment: Deployment, skipped: list[str]) -> tuple[LeftOut, ...]:
 
 def _data(folder: Path, skipped: list[str]) -> Iterator[tuple[str, Path]]:
     for name, path in manifest.walk(folder):
-        if name in sqlite.SIDECARS:
+        if name in sqlite.SIDECARS or name.startswith(sqlite.KEPT):
             continue
         if path.is_symlink() or not path.is_file():
             skipped.append(str(path))
@@ -310,12 +309,3 @@ def _require_room(target: Path, size: int) -> None:
         message="The disk has no room for the backup; nothing was written.",
         command="samstudio backup --to /path/with/space   # or --keep N, to keep fewer once this one is written",
     )
-
-
-def _version(deployment: Deployment) -> str:
-    """The version of the Label Studio that runs; where it does not, what was deployed."""
-    try:
-        with label_studio_client(deployment.label_studio.url, timeout=10.0) as client, api_errors("ask its version"):
-            return str(client.get("/api/version").raise_for_status().json()["release"])
-    except SamstudioError:
-        return deployment.label_studio.version

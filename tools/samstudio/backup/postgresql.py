@@ -56,9 +56,9 @@ class PostgreSQL:
     def counts(self) -> dict[str, int]:
         return contents.counts(_Asked(self, NAME))
 
-    def written_since(self, moment: str) -> int:
-        """How many annotations were made or changed after a moment (UTC, ISO 8601)."""
-        asked = f"SELECT count(*) FROM task_completion WHERE updated_at >= '{moment}'"  # noqa: S608 - ours
+    def written_since(self, moment: str, table: str) -> int:
+        """How many rows of a table were made or changed after a moment (UTC, ISO 8601)."""
+        asked = f"SELECT count(*) FROM {table} WHERE updated_at >= '{moment}'"  # noqa: S608 - ours
         return int(self.ask(asked, NAME))
 
     def exists(self, name: str) -> bool:
@@ -67,12 +67,21 @@ class PostgreSQL:
     def drop(self, name: str) -> None:
         self.ask(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
+    def duplicate(self, name: str) -> None:
+        """Copy the database within the server; whoever is connected to it is sent away."""
+        self.drop(name)
+        self._send_away(NAME)
+        self.ask(f"CREATE DATABASE {name} TEMPLATE {NAME}")
+
     def rename(self, *pairs: tuple[str, str]) -> None:
         """Rename databases, all of them or none; whoever is connected to one is sent away."""
-        names = ", ".join(f"'{name}'" for pair in pairs for name in pair)
-        self.ask(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IN ({names})")  # noqa: S608
+        self._send_away(*(name for pair in pairs for name in pair))
         renames = "; ".join(f"ALTER DATABASE {old} RENAME TO {new}" for old, new in pairs)
         self.ask(f"BEGIN; {renames}; COMMIT")
+
+    def _send_away(self, *databases: str) -> None:
+        names = ", ".join(f"'{name}'" for name in databases)
+        self.ask(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IN ({names})")  # noqa: S608
 
     def ask(self, statement: str, database: str = MAINTENANCE) -> str:
         """What a statement answers, without headings."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 import samstudio
 from samstudio import token_delivery
-from samstudio.backup import database, journal, keep, manifest, room, service
+from samstudio.backup import database, journal, keep, manifest, older, room, service, since
 from samstudio.backup.journal import Journal, Phase
 from samstudio.backup.manifest import DATA, SECRETS, Advance, Bar, Manifest
 from samstudio.backup.swap import SwapFolders
@@ -92,14 +92,14 @@ def restore(deployment: Deployment, folder: Path, found: Manifest, bar: Bar, say
             each.forward()
         _hand_on(deployment)
         begun = begun.reach(deployment.config_dir, Phase.PROVING)
-        _prove(deployment, begun, say)
+        prove(deployment, begun, say)
     except BaseException as error:
         say("going back to the old data")
-        told = _undo(deployment, journal.read(deployment.config_dir) or begun, say)
+        told = undo(deployment, journal.read(deployment.config_dir) or begun, say)
         if isinstance(error, SamstudioError):
-            raise _taken_back(error, told) from error
+            raise taken_back(error, "The old data is live again.", told) from error
         raise
-    return _finish(deployment, begun, say)
+    return settle(deployment, begun, say)
 
 
 def finish(deployment: Deployment, say: Say) -> Restored | None:
@@ -112,16 +112,17 @@ def finish(deployment: Deployment, say: Say) -> Restored | None:
     if found is None:
         return None
     if found.phase is Phase.FINISHING:
-        return _finish(deployment, found, say)
+        return settle(deployment, found, say)
     if found.phase is Phase.PROVING:
         try:
-            _prove(deployment, found, say)
+            prove(deployment, found, say)
         except SamstudioError as error:
-            say(f"the restored data does not prove good: {error.message} {error.found}")
+            what = "the newer Label Studio" if found.older else "the restored data"
+            say(f"{what} does not prove good: {error.message} {error.found}")
         else:
-            return _finish(deployment, found, say)
-    say("going back to the old data")
-    _undo(deployment, found, say)
+            return settle(deployment, found, say)
+    say(f"going back to {'the older Label Studio' if found.older else 'the old data'}")
+    undo(deployment, found, say)
     return None
 
 
@@ -220,12 +221,12 @@ def _hand_on(deployment: Deployment) -> None:
             token_delivery.renew(copy, value)
 
 
-def _prove(deployment: Deployment, begun: Journal, say: Say) -> None:
+def prove(deployment: Deployment, begun: Journal, say: Say) -> None:
     """
     Raises:
         SamstudioError: Label Studio does not come up on the restored data, or changed it.
     """
-    say("starting Label Studio on the restored data")
+    say("starting Label Studio" + ("" if begun.older else " on the restored data"))
     service.start(deployment)
     service.wait(deployment, say)
     say("counting once more, and comparing every annotation")
@@ -236,31 +237,42 @@ def _prove(deployment: Deployment, begun: Journal, say: Say) -> None:
     same = seen.annotations_sha256 == wanted.annotations_sha256
     if fewer or not (same or live.written_since(begun.began)):  # people may be at work again already
         raise SamstudioError(
-            "Label Studio does not show what was backed up.",
+            f"Label Studio does not show what was {'there before' if begun.older else 'backed up'}.",
             found=f"{counts}, hash {seen.annotations_sha256[:12]}",
             expected=f"{wanted}, hash {wanted.annotations_sha256[:12]}",
             command=f"docker logs --tail 50 {deployment.label_studio.container}",
         )
 
 
-def _finish(deployment: Deployment, begun: Journal, say: Say) -> Restored:
-    """The restored data stays; hand the secrets on. What cannot be handed on is a note, and takes nothing back."""
+def settle(deployment: Deployment, begun: Journal, say: Say) -> Restored:
+    """What is live stays; hand the secrets on. What cannot be handed on is a note, and takes nothing back."""
     begun = begun.reach(deployment.config_dir, Phase.FINISHING)
-    restored = Restored(str(begun.contents), [line for each in begun.swaps if (line := each.removal(each.kept))])
-    store, settings = SecretStore(deployment.secrets_dir), deployment.label_studio
-    try:
-        ensured = tokens.ensure(settings.url, settings.admin_email, store)
-        if ensured["changed"]:
-            restored.did.append(f"made a new API token: {ensured['reason']}")
-        restored.did += token_delivery.deliver(deployment, say=say)
-    except SamstudioError as error:
-        restored.notes.append(f"{error.message} {error.command}".strip())
-    if deployment.balancer.socket and _secrets_changed(begun):
+    removals = [] if begun.older else [line for each in begun.swaps if (line := each.removal(each.kept))]
+    restored = Restored(str(begun.contents), removals)
+    restored.did, restored.notes = hand_on_token(deployment, say)
+    if deployment.balancer.socket and not begun.older and _secrets_changed(begun):
         restored.notes.append(
             "The backends still have the secrets from before: ./samstudio deploy brings them the restored ones."
         )
-    journal.end(deployment.config_dir)
+    (journal.keep if begun.older else journal.end)(deployment.config_dir)
     return restored
+
+
+def hand_on_token(deployment: Deployment, say: Say) -> tuple[list[str], list[str]]:
+    """See that the token is one that the live database knows, and that the backend has it.
+
+    Returns:
+        what was done; and what could not be, in sentences.
+    """
+    store, settings, did = SecretStore(deployment.secrets_dir), deployment.label_studio, []
+    try:
+        ensured = tokens.ensure(settings.url, settings.admin_email, store)
+        if ensured["changed"]:
+            did.append(f"made a new API token: {ensured['reason']}")
+        did += token_delivery.deliver(deployment, say=say)
+    except SamstudioError as error:
+        return did, [f"{error.message} {error.command}".strip()]
+    return did, []
 
 
 def _secrets_changed(begun: Journal) -> bool:
@@ -272,17 +284,23 @@ def _secrets_changed(begun: Journal) -> bool:
     )
 
 
-def _undo(deployment: Deployment, found: Journal, say: Say) -> list[str]:
-    """Make the old data live, whatever was done.
+def undo(deployment: Deployment, found: Journal, say: Say) -> list[str]:
+    """Make the old data live, whatever was done; with it the older Label Studio, where it was exchanged.
 
     Returns:
         what to type to remove restored data that somebody may have worked in.
     """
     if found.phase is not Phase.PREPARING:
+        first = found.phase is not Phase.UNDOING
         found = found.reach(deployment.config_dir, Phase.UNDOING)
         service.stop(deployment)
+        if first and found.older and found.served and not since.made(database.of(deployment), found):
+            found = replace(found, served=False).reach(deployment.config_dir, Phase.UNDOING)
         for each in reversed(found.swaps):
             each.back()
+        if found.older:
+            older.describe(deployment, found.older)
+            deployment = older.at(deployment, found.older)
         _hand_on(deployment)
         if found.ran:
             service.start(deployment)
@@ -298,13 +316,14 @@ def _undo(deployment: Deployment, found: Journal, say: Say) -> list[str]:
 
 def _remove_fresh(deployment: Deployment, found: Journal) -> None:
     for each in found.swaps:
-        each.remove_fresh()
+        each.remove(each.fresh)
     journal.end(deployment.config_dir)
 
 
-def _taken_back(error: SamstudioError, left: list[str]) -> SamstudioError:
-    said = f"{error.message} The old data is live again."
+def taken_back(error: SamstudioError, again: str, left: list[str]) -> SamstudioError:
+    """The error, with what is live again, and what to type to remove what was put in its place."""
     kept = f"{error.command}; what was restored is kept until you type: {'; '.join(left)}" if left else error.command
+    said = f"{error.message} {again}"
     return SamstudioError(said, found=error.found, expected=error.expected, command=kept, link=error.link)
 
 

@@ -27,9 +27,11 @@ def running(deployment: Deployment) -> bool:
 
 
 def stop(deployment: Deployment) -> None:
-    container = _container(deployment)
-    with containers.engine_errors():
-        container.stop(timeout=STOP_SECONDS)
+    """A container that is not there does not run."""
+    if containers.exists(deployment.label_studio.container):
+        container = _container(deployment)
+        with containers.engine_errors():
+            container.stop(timeout=STOP_SECONDS)
 
 
 def start(deployment: Deployment) -> None:
@@ -67,6 +69,15 @@ def wait(deployment: Deployment, say: Callable[[str], None]) -> None:
             told = waited
             say(f"waiting for Label Studio since {waited:.0f} s")
         time.sleep(POLL_SECONDS)
+
+
+def version(deployment: Deployment) -> str:
+    """The version of the Label Studio that runs; where it does not, what was deployed."""
+    try:
+        with label_studio_client(deployment.label_studio.url, timeout=10.0) as client, api_errors("ask its version"):
+            return str(client.get("/api/version").raise_for_status().json()["release"])
+    except SamstudioError:
+        return deployment.label_studio.version
 
 
 def images(names: list[str]) -> dict[str, dict[str, Any]]:

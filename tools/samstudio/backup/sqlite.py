@@ -17,6 +17,8 @@ from samstudio.errors import SamstudioError
 NAME = "label_studio.sqlite3"
 #: what SQLite keeps beside it while it is written
 SIDECARS = tuple(NAME + ending for ending in ("", "-journal", "-wal", "-shm"))
+#: how the names of copies begin that an upgrade keeps there
+KEPT = NAME + "."
 #: pages a step: 4 MiB of the usual page size, between which others may write
 STEP = 1024
 #: how often a copy may begin again because somebody wrote; then it is made at once, and writers wait
@@ -89,9 +91,9 @@ def counts(file: Path) -> dict[str, int]:
         return contents.counts(_Asked(connection))
 
 
-def written_since(file: Path, moment: str) -> int:
-    """How many annotations were made or changed after a moment (UTC, ISO 8601)."""
-    asked = "SELECT count(*) FROM task_completion WHERE datetime(updated_at) >= datetime(?)"
+def written_since(file: Path, moment: str, table: str) -> int:
+    """How many rows of a table were made or changed after a moment (UTC, ISO 8601)."""
+    asked = f"SELECT count(*) FROM {table} WHERE datetime(updated_at) >= datetime(?)"  # noqa: S608 - ours
     with _errors(file), closing(_open(file)) as connection:
         return int(connection.execute(asked, (moment,)).fetchone()[0])
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import shlex
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from samstudio import files
+from samstudio import containers, files
 from samstudio.backup.postgresql import USER, PostgreSQL
 
 
@@ -33,7 +34,8 @@ class Swap(Protocol):
     def back(self) -> None:
         """The old one is live again; the new one is `fresh` again, if it is anywhere."""
 
-    def remove_fresh(self) -> None: ...
+    def remove(self, name: str) -> None:
+        """Remove `kept` or `fresh`, where it is."""
 
     def removal(self, name: str) -> str:
         """What to type to remove `kept` or `fresh`; "" where there is none."""
@@ -65,9 +67,9 @@ class SwapFolders:
                 _rename(self.live, self.fresh)
             _rename(self.kept, self.live)
 
-    def remove_fresh(self) -> None:
-        if Path(self.fresh).exists():
-            shutil.rmtree(self.fresh)
+    def remove(self, name: str) -> None:
+        if Path(name).exists():
+            shutil.rmtree(name)
 
     def removal(self, name: str) -> str:
         return f"rm -r {shlex.quote(name)}" if Path(name).exists() else ""
@@ -98,8 +100,8 @@ class SwapDatabases:
         if self._server.exists(self.kept):
             self._server.rename((self.live, self.fresh), (self.kept, self.live))
 
-    def remove_fresh(self) -> None:
-        self._server.drop(self.fresh)
+    def remove(self, name: str) -> None:
+        self._server.drop(name)
 
     def removal(self, name: str) -> str:
         if not self._server.exists(name):
@@ -115,9 +117,91 @@ class SwapDatabases:
         return PostgreSQL(self.container)
 
 
+@dataclass(frozen=True)
+class SwapFiles:
+    """Three files of one folder. What SQLite keeps beside a database goes before it: without, it would be damaged."""
+
+    live: str
+    #: "" where a new one is written by somebody else, and is nothing to keep
+    fresh: str
+    kept: str
+
+    def forward(self) -> None:
+        if not _there(self.kept):
+            self._move(self.live, self.kept)
+        if _there(self.fresh):
+            self._move(self.fresh, self.live)
+
+    def back(self) -> None:
+        if _there(self.kept) and self.fresh and not _there(self.fresh):
+            self._move(self.live, self.fresh)
+        self._move(self.kept, self.live)
+
+    def remove(self, name: str) -> None:
+        if name:
+            for each in _with_sidecars(name):
+                each.unlink(missing_ok=True)
+
+    def removal(self, name: str) -> str:
+        return f"rm {shlex.quote(name)}" if _there(name) else ""
+
+    def described(self) -> dict[str, Any]:
+        return {"files": asdict(self)}
+
+    def _move(self, source: str, target: str) -> None:
+        for old, new in zip(_with_sidecars(source), _with_sidecars(target), strict=True):
+            if old.exists():
+                old.replace(new)
+        files.settle(Path(target).parent)
+
+
+@dataclass(frozen=True)
+class SwapContainers:
+    """A container that is kept, stopped, while somebody else makes one of its name. What that one wrote is not kept."""
+
+    live: str
+    kept: str
+    fresh: str = ""
+
+    def forward(self) -> None:
+        if not containers.exists(self.kept):
+            containers.rename(self.live, self.kept)
+
+    def back(self) -> None:
+        if containers.exists(self.kept):
+            containers.remove(self.live)
+            containers.rename(self.kept, self.live)
+
+    def remove(self, name: str) -> None:
+        if name:
+            containers.remove(name, with_image=True)
+
+    def removal(self, name: str) -> str:
+        return f"docker rm {name}" if name and containers.exists(name) else ""
+
+    def described(self) -> dict[str, Any]:
+        return {"containers": asdict(self)}
+
+
+_KINDS: dict[str, Callable[..., Swap]] = {
+    "folders": SwapFolders,
+    "databases": SwapDatabases,
+    "files": SwapFiles,
+    "containers": SwapContainers,
+}
+
+
 def read(described: dict[str, Any]) -> Swap:
     ((kind, given),) = described.items()
-    return SwapFolders(**given) if kind == "folders" else SwapDatabases(**given)
+    return _KINDS[kind](**given)
+
+
+def _there(name: str) -> bool:
+    return bool(name) and Path(name).exists()
+
+
+def _with_sidecars(name: str) -> list[Path]:
+    return [Path(name + ending) for ending in ("-journal", "-wal", "-shm", "")]
 
 
 def _rename(source: str, target: str) -> None:

@@ -223,25 +223,15 @@ def _result(done: Restored | None = None) -> dict[str, Any]:
 
 def _click(found: Deployment, notes: list[str]) -> dict[str, Any] | None:
     """Click what can be clicked; the restored data stays, whatever comes of it."""
-    from samstudio import samples, verification
-    from samstudio.labelstudio import projects
+    from samstudio import verification
 
     try:
         with studio(found) as connection:
-            if (project := projects.by_title(connection, found.project.title)) is None or project.id is None:
-                say(f"no click is made: there is no project {found.project.title!r} with drawn objects to click")
-                return None
-            clicked = verification.click_samples(
-                connection,
-                project=project.id,
-                folder=found.images.host_root / samples.FOLDER,
-                backend_url=found.backend.internal_url,
-                say=say,
-            )
+            clicked = verification.click_quick_start(connection, found, say)
     except SamstudioError as error:
         notes.append(f"No click works yet: {error.message} samstudio doctor finds the cause.")
         return None
-    return {"iou": clicked["iou"], "milliseconds": clicked["milliseconds"]}
+    return {"iou": clicked["iou"], "milliseconds": clicked["milliseconds"]} if clicked else None
 
 
 def _show(result: dict[str, Any]) -> None:

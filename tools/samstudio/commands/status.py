@@ -63,6 +63,9 @@ def _show(result: dict[str, Any]) -> None:
     _show_projects(result["projects"])
     if result["unfinished_restore"]:
         _line("restore", f"[red]{escape(result['unfinished_restore'])}[/]; {typed('samstudio restore --finish')}")
+    if result["kept"]:
+        ways = "samstudio rollback brings it back, samstudio rollback --forget removes it"
+        _line("kept", f"{escape(result['kept'])}; {typed(ways)}")
     _show_backups(result["backups"])
     sign_in = result["sign_in"]
     _line("open", f"[bold]{escape(sign_in['url'])}[/]")
