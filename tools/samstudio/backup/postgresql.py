@@ -89,7 +89,7 @@ class PostgreSQL:
     def rows(self, statement: str, database: str) -> Iterator[IO[str]]:
         """The lines that a COPY gives, as they come."""
         words = ["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", f"--dbname={database}", "-c", statement]
-        process = subprocess.Popen(self._argv(words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(self._argv(words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
         assert process.stdout
         assert process.stderr
         try:
@@ -107,9 +107,9 @@ class PostgreSQL:
     def feed(self, script: Iterable[str], database: str) -> None:
         """Run a script with its COPYs' data in it, as it comes; the first error ends it."""
         words = ["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", f"--dbname={database}"]
-        with tempfile.TemporaryFile("w+") as said:
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
             process = subprocess.Popen(
-                self._argv(words), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said, text=True
+                self._argv(words), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said, encoding="utf-8"
             )
             assert process.stdin
             try:

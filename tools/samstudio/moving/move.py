@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -56,7 +56,7 @@ def move(deployment: Deployment, bar: Bar, say: Say) -> Moved:
     if not wanted(deployment):
         return Moved(str(_aside(deployment)))
     server = PostgreSQL(deployment.database.container)
-    there = deployment.label_studio.data.resolve().parent
+    there = _asides(deployment)
     room.require(
         there,
         GROWTH * live.stat().st_size,
@@ -72,12 +72,14 @@ def move(deployment: Deployment, bar: Bar, say: Say) -> Moved:
     with closing(_open(live)) as source:
         alike = tables.both(source, server, FRESH)
     say("stopping Label Studio")
-    service.stop(deployment)
     try:
-        return _copy(live, server, alike, bar, say)
+        service.stop(deployment)
+        copied = _copy(live, server, alike, bar, say)
+        return _exchange(deployment, live, server, copied)
     except BaseException:
-        say("going back to SQLite")
-        service.start(deployment)
+        if live.exists():
+            say("going back to SQLite")
+            service.start(deployment)
         raise
 
 
@@ -91,27 +93,31 @@ def back(deployment: Deployment, say: Say) -> Path | None:
         SamstudioError: somebody worked in PostgreSQL since.
     """
     live, aside = deployment.label_studio.data / sqlite.NAME, _aside(deployment)
-    if live.exists() or aside is None:
+    if live.exists() or aside is None or deployment.database.kind == "postgresql":
+        _require_sqlite(deployment, live)
         return None
-    server = PostgreSQL(deployment.database.container)
-    stamp = aside.name.rpartition("-")[2]
-    moment = datetime.strptime(stamp, keep.TIME).replace(tzinfo=timezone.utc).isoformat()
-    if deployment.database.kind == "postgresql" or (written := server.written_since(moment)):
+    moment = datetime.strptime(aside.name.rpartition("-")[2], keep.TIME).replace(tzinfo=timezone.utc).isoformat()
+    with contextlib.suppress(SamstudioError):  # there may be no container, where none could be made
+        service.stop(deployment)
+    if written := PostgreSQL(deployment.database.container).written_since(moment):
+        with contextlib.suppress(SamstudioError):
+            service.start(deployment)
         raise SamstudioError(
-            "Label Studio works on PostgreSQL since it was moved; SQLite is older, and was left where it is.",
-            found=f"a finished move, in {deployment.config_dir}/deployment.yml"
-            if deployment.database.kind == "postgresql"
-            else f"{written} annotations made or changed since {moment}",
-            expected="a move that did not end",
+            "Label Studio works on PostgreSQL since it was moved; SQLite's file was left where it is.",
+            found=f"{written} annotations made or changed since {moment}",
+            expected="a move after which nobody worked",
             command="./samstudio deploy",
         )
-    service.stop(deployment)
     _rename(aside, live)
     say(f"{live} has its name again")
     return live
 
 
-def _copy(live: Path, server: PostgreSQL, alike: list[tables.Table], bar: Bar, say: Say) -> Moved:
+def _copy(live: Path, server: PostgreSQL, alike: list[tables.Table], bar: Bar, say: Say) -> int:
+    """
+    Returns:
+        how many rows were copied, and are the same.
+    """
     try:
         with closing(_open(live)) as source:
             size = live.stat().st_size
@@ -138,16 +144,13 @@ def _copy(live: Path, server: PostgreSQL, alike: list[tables.Table], bar: Bar, s
             expected="; ".join(f"{name}: {read}" for name, (read, _) in differing.items()),
             command="report this, please: it is a mistake of samstudio's own",
         )
-    stamp = datetime.now(timezone.utc).strftime(keep.TIME)
     server.ask("ANALYZE", FRESH)
-    removals = _exchange(server, stamp)
-    aside = live.with_name(f"{sqlite.NAME}.before-{stamp}")
-    _rename(live, aside)
-    return Moved(str(aside), sum(each.rows for each in read.values()), removals)
+    return sum(each.rows for each in read.values())
 
 
-def _exchange(server: PostgreSQL, stamp: str) -> list[str]:
-    """Give the filled database Label Studio's name; what had it before is kept, unless it is empty."""
+def _exchange(deployment: Deployment, live: Path, server: PostgreSQL, copied: int) -> Moved:
+    """Give the filled database Label Studio's name; what had it is kept, unless it is empty. SQLite's turn is last."""
+    stamp = datetime.now(timezone.utc).strftime(keep.TIME)
     swap = SwapDatabases(NAME, FRESH, f"{NAME}_before_{stamp.lower()}", server.container)
     if server.exists(NAME) and server.ask("SELECT 1 FROM pg_tables WHERE schemaname = 'public' LIMIT 1", NAME):
         swap.forward()
@@ -155,23 +158,31 @@ def _exchange(server: PostgreSQL, stamp: str) -> list[str]:
         server.drop(NAME)
         server.rename((FRESH, NAME))
     removal = swap.removal(swap.kept)
-    return [removal] if removal else []
+    aside = _asides(deployment) / f"{sqlite.NAME}.before-{stamp}"
+    _rename(live, aside)
+    return Moved(str(aside), copied, [removal] if removal else [])
 
 
 def _rename(source: Path, target: Path) -> None:
     """A SQLite database, with what SQLite keeps beside it."""
-    os.sync()
     for ending in (each.removeprefix(sqlite.NAME) for each in sqlite.SIDECARS):
         beside = source.with_name(source.name + ending)
         if beside.exists():
+            beside.chmod(0o600)
             beside.rename(target.with_name(target.name + ending))
+    files.settle(source.parent)
     files.settle(target.parent)
+
+
+def _asides(deployment: Deployment) -> Path:
+    """Where SQLite's file is set aside: beside Label Studio's folder, so that no backup takes it along."""
+    return deployment.label_studio.data.resolve().parent
 
 
 def _aside(deployment: Deployment) -> Path | None:
     """SQLite's file of the last move."""
     pattern = f"{sqlite.NAME}.before-{'[0-9]' * 8}T{'[0-9]' * 6}Z"
-    return max(deployment.label_studio.data.glob(pattern), default=None)
+    return max(_asides(deployment).glob(pattern), default=None)
 
 
 def _open(live: Path) -> sqlite3.Connection:
@@ -192,4 +203,11 @@ def _require_sqlite(deployment: Deployment, live: Path) -> None:
             found=f"no {live}",
             expected="Label Studio's SQLite, as deployment.yml says (label_studio.data, database.kind)",
             command="./samstudio deploy",
+        )
+    if live.parent.is_mount():
+        raise SamstudioError(
+            f"{live.parent} is a mount point, and SQLite's file cannot be set aside by a rename.",
+            found="a disk that is mounted on the folder itself",
+            expected="a disk that is mounted on a folder above it",
+            command=f"findmnt {live.parent}",
         )

@@ -48,9 +48,17 @@ def copy(
 
     Returns:
         by table, what was read.
+
+    Raises:
+        SamstudioError: PostgreSQL cannot hold something; it holds nothing then.
     """
     read = {table.name: Fingerprint() for table in tables}
-    server.feed(_script(source, tables, read, advance), database)
+    try:
+        server.feed(_script(source, tables, read, advance), database)
+    except SamstudioError as error:
+        if error.link == "database":
+            raise _refused(error) from error
+        raise
     return read
 
 
@@ -98,6 +106,16 @@ def _written(table: Table, row: Sequence[object]) -> list[str | None]:
                 command="change or delete it in Label Studio; then the same command again",
             ) from error
     return texts
+
+
+def _refused(error: SamstudioError) -> SamstudioError:
+    return SamstudioError(
+        "PostgreSQL does not take what SQLite holds; nothing was moved.",
+        link=error.link,
+        found=error.found,
+        expected="rows that keep the rules of PostgreSQL's tables, and room on its disk",
+        command="change or delete in Label Studio what is named; then the same command again",
+    )
 
 
 def _sequences(source: sqlite3.Connection, tables: Sequence[Table]) -> Iterator[str]:

@@ -7,6 +7,7 @@ https://www.postgresql.org/docs/current/sql-copy.html (Text Format).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -15,6 +16,7 @@ NULL = r"\N"
 MOMENT = "timestamp with time zone"
 _ESCAPES = {"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r", "\b": r"\b", "\f": r"\f", "\v": r"\v"}
 _ESCAPED = str.maketrans(_ESCAPES)
+_WRITTEN_ESCAPE = re.compile(r"\\(.)")
 _MEANT = {written[1]: character for character, written in _ESCAPES.items()}
 
 
@@ -91,16 +93,4 @@ def meant(field: str) -> str | None:
     """The text of a field of a line of COPY."""
     if field == NULL:
         return None
-    if "\\" not in field:
-        return field
-    first, *others = field.split("\\")
-    parts, pending = [first], False
-    for other in others:  # between two backslashes is nothing: they mean one
-        if pending:
-            parts.append("\\" + other)
-            pending = False
-        elif other:
-            parts.append(_MEANT.get(other[0], other[0]) + other[1:])
-        else:
-            pending = True
-    return "".join(parts)
+    return _WRITTEN_ESCAPE.sub(lambda found: _MEANT.get(found[1], found[1]), field)
