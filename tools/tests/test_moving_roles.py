@@ -7,7 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
 
 from tools.tests.test_roles import ROOT, ansible
 
@@ -16,29 +19,9 @@ PLAY = """
   gather_facts: false
   roles: [samstudio]
   tasks:
-    - ansible.builtin.include_tasks: {file: case.yml}
-      loop: "{{ cases }}"
-      loop_control: {loop_var: case, label: "{{ case.name }}"}
-    - ansible.builtin.copy: {content: "{{ said | to_json }}", dest: "{{ result }}", mode: "0600"}
+    - ansible.builtin.import_role: {name: database, tasks_from: kind}
 """
-CASE = """
-- block:
-    - ansible.builtin.include_tasks: "{{ case.tasks }}"
-      vars:
-        samstudio_data_dir: "{{ case.folder }}"
-        samstudio_config_dir: "{{ case.folder }}"
-        label_studio_database: "{{ case.wanted }}"
-        label_studio_version: "{{ case.version }}"
-        database_may_differ: "{{ case.moves }}"
-        __database_found_sqlite: {stat: {exists: "{{ case.sqlite }}"}}
-        __database_found_postgresql: {stat: {exists: "{{ case.postgresql }}"}}
-        __database_found_deployment: {content: "{{ case.deployment }}"}
-    - ansible.builtin.set_fact: {said: "{{ said | default({}) | combine({case.name: ''}) }}"}
-  rescue:
-    - ansible.builtin.set_fact:
-        said: "{{ said | default({}) | combine({case.name: [ansible_failed_result.msg] | flatten | join(' ')}) }}"
-"""
-TASKS = ROOT / "roles" / "database" / "tasks"
+ROLE = ROOT / "roles" / "database"
 SQLITE, POSTGRESQL = "label-studio/label_studio.sqlite3", "postgresql/data/PG_VERSION"
 MOVE, KEEP = "./samstudio move-to-postgresql", "Write label_studio_database: postgresql into"
 #: name: what is there, the kind that the last deploy wrote down, the kind that is wanted; and what is said of it
@@ -57,59 +40,71 @@ CASES: dict[str, tuple[list[str], str, str, str]] = {
 }
 
 
-def test_nobody_is_shown_an_empty_label_studio(tmp_path: Path) -> None:
-    for file in ("kind", "movable"):  # what is found is given; the last two look for themselves
-        tasks = yaml.safe_load((TASKS / f"{file}.yml").read_text())
-        judging = [task for task in tasks if "ansible.builtin.assert" in task]
-        (tmp_path / f"{file}.yml").write_text(yaml.safe_dump(judging))
-    judge, expected = str(tmp_path / "kind.yml"), {name: case[3] for name, case in CASES.items()}
-    cases = [variables(tmp_path, name, judge) for name in CASES]
-    moving = variables(tmp_path, "SQLite, and PostgreSQL is wanted", judge)
-    more = {
-        "moving": ({**moving, "moves": True}, ""),
-        "movable": ({**moving, "tasks": str(tmp_path / "movable.yml")}, ""),
-        "another version": (
-            {**moving, "tasks": str(tmp_path / "movable.yml"), "version": "2.0"},
-            "Found Label Studio 1.0",
-        ),
-        "done": ({**cases[7], "tasks": str(tmp_path / "movable.yml")}, "works on PostgreSQL already"),
-        "not asked for": ({**cases[1], "tasks": str(tmp_path / "movable.yml")}, "Found label_studio_database=sqlite"),
-        "SQLite is seen": ({**moving, "tasks": str(TASKS / "kind.yml")}, MOVE),
-        "PostgreSQL is seen": ({**cases[-1], "tasks": str(TASKS / "kind.yml")}, KEEP),
+def refusal(file: str, case: str, **more: Any) -> str:
+    """What the asserts of a tasks file say of a host as a case has it; "" where all hold."""
+    there, kind, wanted, _ = CASES[case]
+    described = {"database": {"kind": kind}, "label_studio": {"version": "1.0"}} if kind else {}
+    given = {
+        "__database_found_sqlite": {"stat": {"exists": SQLITE in there}},
+        "__database_found_postgresql": {"stat": {"exists": POSTGRESQL in there}},
+        "__database_found_deployment": {"content": base64.b64encode(yaml.safe_dump(described).encode()).decode()},
+        "label_studio_database": wanted,
+        "label_studio_version": "1.0",
+        **dict.fromkeys(("inventory_hostname", "samstudio_label_studio_host", "samstudio_database_host"), "host"),
+        **dict.fromkeys(("samstudio_data_dir", "samstudio_config_dir"), "/folder"),
+        **more,
     }
-    for name, (case, said) in more.items():
-        cases.append({**case, "name": name})
-        expected[name] = said
+    known = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
+    own = {name: trust_as_template(value) for name, value in known.items() if isinstance(value, str)}
+    templar = Templar(loader=DataLoader(), variables={**own, **given})
+
+    def holds(conditions: str | list[str]) -> bool:
+        every = [conditions] if isinstance(conditions, str) else conditions
+        return all(templar.template(trust_as_template(f"{{{{ {each} }}}}")) for each in every)
+
+    for task in yaml.safe_load((ROLE / "tasks" / f"{file}.yml").read_text()):
+        check = task.get("ansible.builtin.assert")
+        if check and holds(task.get("when", [])) and not holds(check["that"]):
+            lines = [check["fail_msg"]] if isinstance(check["fail_msg"], str) else check["fail_msg"]
+            return " ".join(templar.template(trust_as_template(line)) for line in lines)
+    return ""
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_nobody_is_shown_an_empty_label_studio(case: str) -> None:
+    said, expected = refusal("kind", case), CASES[case][3]
+    assert expected in said if expected else said == ""
+    assert refusal("kind", case, database_may_differ=True) == ""
+
+
+@pytest.mark.parametrize(
+    ("case", "more", "expected"),
+    [
+        ("SQLite, and PostgreSQL is wanted", {}, ""),
+        ("a move that was cut off", {}, ""),
+        ("a move that nobody wrote down", {}, ""),
+        ("SQLite, and PostgreSQL is wanted", {"label_studio_version": "2.0"}, "Found Label Studio 1.0"),
+        ("SQLite, and PostgreSQL is wanted", {"inventory_hostname": "another"}, "the database on host"),
+        ("PostgreSQL, with an old SQLite", {}, "works on PostgreSQL already"),
+        ("SQLite, as before", {}, "Found label_studio_database=sqlite"),
+        ("a new host", {}, "nothing is deployed on this host"),
+    ],
+)
+def test_what_can_be_moved(case: str, more: dict[str, Any], expected: str) -> None:
+    said = refusal("movable", case, **more)
+    assert expected in said if expected else said == ""
+
+
+def test_what_is_on_the_host_is_what_is_judged(tmp_path: Path) -> None:
+    (tmp_path / "label-studio").mkdir()
+    (tmp_path / SQLITE).touch()
     (tmp_path / "play.yml").write_text(PLAY)
-    (tmp_path / "case.yml").write_text(CASE)
-    extra = json.dumps({"cases": cases, "result": str(tmp_path / "said")})
+    given = {"samstudio_data_dir": str(tmp_path), "samstudio_config_dir": str(tmp_path)}
+    extra = json.dumps({**given, "label_studio_database": "postgresql"})
     done = ansible("-i", str(ROOT / "inventory" / "local"), "play.yml", "-e", extra, cwd=tmp_path)
-    assert done.returncode == 0, done.stdout
-    told = json.loads((tmp_path / "said").read_text())
-    assert {name: said if said and said in told[name] else told[name] for name, said in expected.items()} == expected
-
-
-def variables(folder: Path, name: str, tasks: str) -> dict[str, Any]:
-    """A host as a case has it, on the disk and as what is found there."""
-    there, kind, wanted, _ = CASES[name]
-    host = folder / name
-    host.mkdir(exist_ok=True)
-    for each in there:
-        (host / each).parent.mkdir(parents=True, exist_ok=True)
-        (host / each).touch()
-    described = yaml.safe_dump({"database": {"kind": kind}, "label_studio": {"version": "1.0"}} if kind else {})
-    (host / "deployment.yml").write_text(described)
-    return {
-        "name": name,
-        "tasks": tasks,
-        "folder": str(host),
-        "wanted": wanted,
-        "version": "1.0",
-        "moves": False,
-        "sqlite": SQLITE in there,
-        "postgresql": POSTGRESQL in there,
-        "deployment": base64.b64encode(described.encode()).decode(),
-    }
+    assert done.returncode == 2, done.stdout
+    assert MOVE in done.stdout
+    assert str(tmp_path / SQLITE) in done.stdout
 
 
 def test_every_road_to_a_deploy_looks_at_it() -> None:
