@@ -59,17 +59,8 @@ def running(folder: Path) -> Iterator[Server]:
     if user:
         os.chown(folder, UID, UID)
     data, server = folder / "data", Server(folder, servers.free_port())
-    made = [
-        _bin() / "initdb",
-        "-D",
-        data,
-        "-U",
-        USER,
-        "--auth=trust",
-        "--encoding=UTF8",
-        "--locale=C.UTF-8",
-        "--no-sync",
-    ]
+    words = ["initdb", "-D", str(data), "-U", USER, "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
+    made = [str(_bin() / words[0]), *words[1:]]
     subprocess.run(made, check=True, capture_output=True, timeout=120, cwd=folder, **user)
     options = ["-p", str(server.port), "-k", str(folder), "-c", "listen_addresses=", "-c", "fsync=off"]
     # Another zone than UTC: times have to be right all the same.

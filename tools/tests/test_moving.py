@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from samstudio import deployment
+from samstudio import deployment, files
 from samstudio.backup import contents, service, sqlite
 from samstudio.backup.postgresql import NAME, PostgreSQL
 from samstudio.deployment import Deployment
@@ -335,7 +335,7 @@ def test_a_kill_leaves_sqlite_or_postgresql_and_the_next_move_ends_it(
 ) -> None:
     before = sqlite.look(small.live)
     kept = small.live.read_bytes()
-    points = [(rows, "look"), (PostgreSQL, "rename"), (Path, "rename"), (move.files, "settle")]
+    points = [(rows, "look"), (PostgreSQL, "rename"), (Path, "rename"), (files, "settle")]
     for place, name in points:
         small.live.write_bytes(kept)
         with monkeypatch.context() as patch:
