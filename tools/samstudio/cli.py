@@ -11,6 +11,7 @@ from samstudio import __version__, deployment
 from samstudio.commands import bundle, exchange, fleet, jobs, playbooks, samples, secrets, ssrf, token, tunnel
 from samstudio.commands.backup import backup
 from samstudio.commands.click import click
+from samstudio.commands.copy_to_postgresql import copy_to_postgresql
 from samstudio.commands.doctor import doctor
 from samstudio.commands.masks import masks
 from samstudio.commands.prewarm import prewarm
@@ -53,6 +54,8 @@ deploying(playbooks.verify)
 verb(app, backup, section=EVERYDAY)
 verb(app, restore, section=EVERYDAY)
 verb(app, rollback, section=EVERYDAY)
+deploying(playbooks.move_to_postgresql)
+verb(app, copy_to_postgresql, hidden=True)
 deploying(playbooks.destroy)
 verb(app, register, section=CONNECTING)
 verb(app, click, section=CONNECTING)

@@ -24,6 +24,7 @@ PLAYBOOKS: Mapping[str, str] = {
     "preflight": "playbooks/preflight.yml",
     "deploy": "site.yml",
     "verify": "playbooks/verify.yml",
+    "move-to-postgresql": "playbooks/move_to_postgresql.yml",
     "destroy": "playbooks/destroy.yml",
     "bundle": "playbooks/bundle.yml",
 }

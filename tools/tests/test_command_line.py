@@ -57,6 +57,7 @@ VERBS_OF_ROOT = (
     ["doctor"],
     ["backup"],
     ["restore", "--finish"],
+    ["copy-to-postgresql"],
 )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,8 +45,7 @@ class PostgreSQL:
 
     def load(self, file: Path, name: str) -> None:
         """Make another database of a dump, in place of one of that name."""
-        self.drop(name)
-        self.ask(f"CREATE DATABASE {name} TEMPLATE template0")
+        self.create(name)
         with file.open("rb") as source:
             words = ["pg_restore", "--exit-on-error", "--no-owner", f"--dbname={name}"]
             self._run(words, stdin=source, seconds=LONG_SECONDS)
@@ -60,6 +61,11 @@ class PostgreSQL:
         """How many rows of a table were made or changed after a moment (UTC, ISO 8601)."""
         asked = f"SELECT count(*) FROM {table} WHERE updated_at >= '{moment}'"  # noqa: S608 - ours
         return int(self.ask(asked, NAME))
+
+    def create(self, name: str) -> None:
+        """An empty database, in place of one of that name."""
+        self.drop(name)
+        self.ask(f"CREATE DATABASE {name} TEMPLATE template0")
 
     def exists(self, name: str) -> bool:
         return self.ask(f"SELECT count(*) FROM pg_database WHERE datname = '{name}'") == "1"  # noqa: S608 - ours
@@ -92,7 +98,7 @@ class PostgreSQL:
     def rows(self, statement: str, database: str) -> Iterator[IO[str]]:
         """The lines that a COPY gives, as they come."""
         words = ["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", f"--dbname={database}", "-c", statement]
-        process = subprocess.Popen(self._argv(words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(self._argv(words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
         assert process.stdout
         assert process.stderr
         try:
@@ -106,6 +112,25 @@ class PostgreSQL:
                 process.wait()
             process.stdout.close()
             process.stderr.close()
+
+    def feed(self, script: Iterable[str], database: str) -> None:
+        """Run a script with its COPYs' data in it, as it comes; the first error ends it."""
+        words = ["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", f"--dbname={database}"]
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+            process = subprocess.Popen(
+                self._argv(words), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said, encoding="utf-8"
+            )
+            assert process.stdin
+            try:
+                with contextlib.suppress(BrokenPipeError), process.stdin as writing:
+                    writing.writelines(script)
+                if process.wait(LONG_SECONDS):
+                    said.seek(0)
+                    raise self._failed("psql", said.read())
+            finally:
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
 
     def _argv(self, words: list[str]) -> list[str]:
         program, *rest = words

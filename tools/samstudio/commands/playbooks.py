@@ -1,4 +1,4 @@
-"""`samstudio preflight | deploy | verify | destroy`, on the control machine."""
+"""`samstudio preflight | deploy | verify | move-to-postgresql | destroy`, on the control machine."""
 
 from __future__ import annotations
 
@@ -85,6 +85,21 @@ def verify(context: typer.Context, as_json: AsJson = False) -> None:
       ./samstudio verify -i inventory/mylab
     """
     emit(run("verify", context.args, as_json=as_json), as_json=as_json, human=_nothing_more)
+
+
+def move_to_postgresql(context: typer.Context, as_json: AsJson = False) -> None:
+    """Moves Label Studio from SQLite to PostgreSQL: every row is copied and compared, and SQLite's file is kept.
+
+    Label Studio stops meanwhile. If anything fails, it works on SQLite again. Write label_studio_database: postgresql
+    into the inventory first. Further arguments go to ansible-playbook: -i INVENTORY, --check, -e NAME=VALUE, -v.
+
+    \b
+    Example:
+      ./samstudio move-to-postgresql
+      ./samstudio move-to-postgresql -i inventory/mylab
+    """
+    result = run("move-to-postgresql", context.args, as_json=as_json)
+    emit(result, as_json=as_json, human=_nothing_more)
 
 
 def destroy(
