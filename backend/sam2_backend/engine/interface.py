@@ -88,6 +88,11 @@ class EngineInfo:
     image_size: int
     fingerprint: str
 
+    @property
+    def mask_side(self) -> int:
+        """Height and width of low-res logits."""
+        return self.image_size // 4
+
 
 class Engine(Protocol):
     """Whatever asks for the device raises EngineOutOfMemory if it has no room left, EngineLost if it computes no more.

@@ -55,22 +55,25 @@ async def read_json(request: Request, limit: int) -> Mapping[str, Any]:
 async def read_predict(request: Request, limit: int) -> Mapping[str, Any]:
     """As `read_json`. Of one task, which is what an annotator's page asks for, `id` and `data` alone.
 
-    Unless the page's text field may be asking: its answer is made of what the task has.
+    Unless the answer is made of what the task has: where the page's text field may be asking, or a negative point comes
+    first, which takes up a mask.
     """
     body = await read_body(request, limit, ANNOTATED)
     try:
         asked = _one_task.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _object(body)  # which says what it is instead
-    return asked if len(asked.get("tasks", ())) == 1 and not _typed(asked.get("params")) else _object(body)
+    return asked if len(asked.get("tasks", ())) == 1 and not _of_the_task(asked.get("params")) else _object(body)
 
 
-def _typed(params: object) -> bool:
+def _of_the_task(params: object) -> bool:
     context = params.get("context") if isinstance(params, Mapping) else None
     result = context.get("result") if isinstance(context, Mapping) else None
     if not isinstance(result, list):
         return False
-    return not result or any(isinstance(item, Mapping) and item.get("type") == TYPED for item in result)
+    items = [item for item in result if isinstance(item, Mapping)]
+    less = any(item.get("is_positive") in (False, 0) for item in items[:1])
+    return not result or less or any(item.get("type") == TYPED for item in items)
 
 
 def _object(body: bytes) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,9 +22,10 @@ from sam2_backend.label_studio import labeling_config, text_field
 from sam2_backend.label_studio.ahead import Ahead
 from sam2_backend.label_studio.boxes import ON_SCREEN
 from sam2_backend.label_studio.labeling_config import LabelingConfig, LabelsTag, Output, TextField
+from sam2_backend.label_studio.mask_input import refining, taken_up
 from sam2_backend.label_studio.masks import MaskMaker, TaskMasks, Wanted, summarised
 from sam2_backend.label_studio.projects import Projects, project_number, project_uid
-from sam2_backend.label_studio.regions import DrawnObject, Frame, Region, drawn_objects
+from sam2_backend.label_studio.regions import DrawnObject, Frame, Region, drawn_objects, nothing_begun
 from sam2_backend.label_studio.results.items import items
 from sam2_backend.label_studio.results.mask import Mask
 from sam2_backend.label_studio.tasks import sources_of, task_data, task_id
@@ -79,7 +80,8 @@ def parse_request(body: object, *, shared: bool = False) -> PredictRequest:
 class _Click:
     """An object that was drawn: where its image lies, what SAM2 is asked, and which tags take the mask.
 
-    region: the first that was drawn of it. naming: the `Labels` tag beside a plain output tag.
+    region: the first that was drawn of it. naming: the `Labels` tag beside a plain output tag. replaces: the id of the
+    region whose mask was taken up.
     """
 
     region: Region
@@ -88,6 +90,7 @@ class _Click:
     strokes: Strokes
     output: Output
     naming: LabelsTag | None
+    replaces: str | None
 
 
 def text_field_of(request: PredictRequest, projects: Projects) -> TextField | None:
@@ -214,7 +217,7 @@ class Predictions:
         self, task: Mapping[str, Any], request: PredictRequest, config: LabelingConfig, objects: list[DrawnObject]
     ) -> dict[str, Any]:
         steps = Steps()
-        clicks, problems = self._parsed(task, request.project, config, objects)
+        clicks, problems = await self._parsed(task, request.project, config, objects)
         sources = [click.source for click in clicks]
         self._ahead.opened(request.project, request.label_config, task, sources, clicked=True, shared=request.shared)
         found: list[dict[str, Any]] = []
@@ -235,23 +238,37 @@ class Predictions:
         self._note(task_id(task), outcome, steps)
         return {"result": found, "score": float(np.mean(scores)), "model_version": self._model_version}
 
-    def _parsed(
+    async def _parsed(
         self, task: Mapping[str, Any], project: str, config: LabelingConfig, objects: list[DrawnObject]
     ) -> tuple[list[_Click], list[Problem]]:
         """One click for each object, and why there is none for the others."""
         clicks: list[_Click] = []
         problems: list[Problem] = []
         for drawn in objects:
-            region = drawn.first
             try:
-                address = config.image(region.to_name).address(task_data(task), region.frame.item_index)
-                output, naming = config.output(region.to_name, region.labels, split=region.split)
-                source = self._projects.source(address, task_id(task), project)
+                clicks.append(await self._parsed_one(task, project, config, drawn))
             except Problem as problem:
                 problems.append(problem)
-            else:
-                clicks.append(_Click(region, source, drawn.prompt(), drawn.strokes, output, naming))
         return clicks, problems
+
+    async def _parsed_one(
+        self, task: Mapping[str, Any], project: str, config: LabelingConfig, drawn: DrawnObject
+    ) -> _Click:
+        """Raises Problem."""
+        region, prompt, replaces = drawn.first, drawn.prompt(), None
+        kinds: Sequence[str] = labeling_config.OUTPUT_KINDS
+        address = config.image(region.to_name).address(task_data(task), region.frame.item_index)
+        if drawn.begins_with_less:
+            limit = self._settings.limits.image_pixels
+            mask = await asyncio.to_thread(taken_up, task, region, self._predictor.mask_side, limit)
+            if mask is not None:
+                region, prompt = replace(region, labels=mask.labels, split=mask.split), refining(mask, drawn)
+                kinds, replaces = (mask.kind,), mask.id
+            elif drawn.negative:
+                raise nothing_begun()
+        output, naming = config.output(region.to_name, region.labels, split=region.split, kinds=kinds)
+        source = self._projects.source(address, task_id(task), project)
+        return _Click(region, source, prompt, drawn.strokes, output, naming, replaces)
 
     async def _mask(self, task: object, click: _Click, steps: Steps) -> tuple[list[dict[str, Any]], float, Outcome]:
         """The items, their score, and where the embedding was. Raises Problem."""
@@ -262,7 +279,8 @@ class Predictions:
         mask = Mask(logits, *self._size(image, region.frame))
         with steps.measure("render"):
             style = self._settings.polygon
-            found = await asyncio.to_thread(items, mask, region, click.output, click.naming, score, style)
+            how = (click.output, click.naming, score, style, click.replaces)
+            found = await asyncio.to_thread(items, mask, region, *how)
         return found, score, outcome
 
     def _size(self, image: PreparedImage, frame: Frame) -> tuple[int, int]:

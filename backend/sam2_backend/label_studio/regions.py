@@ -2,7 +2,8 @@
 
 What the editor sends: all pending regions of one type and one label, in the order they were drawn. With a separate
 `Labels` tag every region arrives twice under one id, once as `keypoint` or `rectangle`, once as `labels`. Alt+click
-gives `is_positive: false`; a point without that field is positive.
+gives `is_positive: false`; a point without that field is positive. Rectangles never have it, and ellipses, polygons
+and brush strokes never come, whatever `smart` says (seen in Label Studio 1.23.2).
 """
 
 from __future__ import annotations
@@ -84,6 +85,16 @@ class DrawnObject:
         """A single point may mean a part or the whole; SAM2 then offers three masks."""
         return len(self.regions) == 1 and not self.first.is_box
 
+    @property
+    def negative(self) -> bool:
+        """Nothing but negative points: no prompt without a mask to take them away from."""
+        return not any(region.is_box or region.positive for region in self.regions)
+
+    @property
+    def begins_with_less(self) -> bool:
+        """A negative point comes first, and no box says what it is taken away from."""
+        return not self.first.positive and not any(region.is_box for region in self.regions)
+
     def prompt(self) -> Prompt:
         """Boxes first, as SAM2 was trained."""
         ordered = sorted(self.regions, key=lambda region: not region.is_box)
@@ -103,7 +114,7 @@ def _engine_labels(region: Region) -> tuple[int, ...]:
 
 
 def drawn_objects(result: object) -> list[DrawnObject]:
-    """Objects in the order they were begun. Raises Problem (400) if nothing in it can be used."""
+    """Objects in the order they were begun, `negative` ones among them. Raises Problem (400) if nothing can be used."""
     if not isinstance(result, Sequence) or isinstance(result, str | bytes):
         raise Problem(400, "prompt", "params.context.result must be a list of regions.")
     if len(result) > 2 * MAX_REGIONS:
@@ -120,14 +131,30 @@ def drawn_objects(result: object) -> list[DrawnObject]:
             ignored.add(kind)
             continue
         region = region_of(item, kind, names, position)
+        if region.is_box and not region.positive:
+            raise Problem(400, "prompt", "A rectangle cannot be negative: SAM 2 takes negative points only.")
         regions.setdefault(region.id, region)
     if not regions:
         found = ", ".join(sorted(ignored)) or "nothing"
         raise Problem(400, "prompt", f"A prompt is a keypoint or a rectangle; the editor sent {found}.")
-    objects = [built for group in _groups(regions.values()) for built in _objects(group)]
-    if not any(region.is_box or region.positive for built in objects for region in built.regions):
-        raise Problem(400, "prompt", "Only negative points were given: add a positive point or a rectangle first.")
-    return [built for built in objects if any(region.is_box or region.positive for region in built.regions)]
+    return [built for group in _groups(regions.values()) for built in _objects(group)]
+
+
+def begun(objects: Sequence[DrawnObject]) -> list[DrawnObject]:
+    """Those that need no mask to take something away from. Raises Problem (400) if there are none."""
+    found = [each for each in objects if not each.negative]
+    if not found:
+        raise nothing_begun()
+    return found
+
+
+def nothing_begun() -> Problem:
+    return Problem(
+        400,
+        "prompt",
+        "Only negative points were given, and no mask of their label to take them away from: "
+        "add a positive point or a rectangle first.",
+    )
 
 
 def label_names(items: Iterable[Mapping[str, object]]) -> dict[str, tuple[str, ...]]:
@@ -141,27 +168,38 @@ def region_of(item: Mapping[str, object], kind: str, names: Mapping[str, tuple[s
     identifier = str(item.get("id") or f"prompt-{position}")
     x, y = _number(value, "x") / 100, _number(value, "y") / 100
     corners: tuple[tuple[float, float], ...]
-    frame = Frame(
-        width=_size(item, "original_width"),
-        height=_size(item, "original_height"),
-        rotation=_optional(item, "image_rotation"),
-        item_index=_index(item),
-    )
+    frame = frame_of(item)
     if kind in POINT_TYPES:
         corners = ((_unit(x), _unit(y)),)
     else:
         corners = _box(x, y, _number(value, "width") / 100, _number(value, "height") / 100, value, frame)
-    own = _strings(value, kind) if kind.endswith("labels") else ()
     positive = item.get("is_positive")
     return Region(
         id=identifier,
         to_name=str(item.get("to_name") or "image"),
         corners=corners,
         positive=positive not in (False, 0),
-        labels=own or names.get(identifier, ()) or _strings(value, "labels"),
+        labels=labels_of(item, kind, identifier, names) or _strings(value, "labels"),
         split=not kind.endswith("labels"),
         frame=frame,
     )
+
+
+def frame_of(item: Mapping[str, object]) -> Frame:
+    return Frame(
+        width=_size(item, "original_width"),
+        height=_size(item, "original_height"),
+        rotation=_optional(item, "image_rotation"),
+        item_index=_index(item),
+    )
+
+
+def labels_of(
+    item: Mapping[str, object], kind: str, identifier: str, names: Mapping[str, tuple[str, ...]]
+) -> tuple[str, ...]:
+    """Its own, or those of the `Labels` item of the same id. names: as `label_names` gives them."""
+    own = _strings(_value(item), kind) if kind.endswith("labels") else ()
+    return own or names.get(identifier, ())
 
 
 def _box(

@@ -56,6 +56,10 @@ class Device:
         self.make_room: Callable[[], None] = lambda: None
 
     @property
+    def mask_side(self) -> int:
+        return self._engine.info.mask_side
+
+    @property
     def depth(self) -> int:
         """Encodes waiting or running."""
         return self._encoder.depth

@@ -22,14 +22,21 @@ class Predictor:
         self._device = device
         self._logits = LastLogits()
 
+    @property
+    def mask_side(self) -> int:
+        """Height and width of the logits that a prompt may have."""
+        return self._device.mask_side
+
     async def mask(
         self, task: object, image: PreparedImage, prompt: Prompt, strokes: Strokes, steps: Steps
     ) -> tuple[NDArray[np.float32], float]:
         """The best mask's low-res logits (h, w) and its predicted IoU, 0 to 1.
 
         task, strokes: what the prompt was drawn on and of, so that the next one with a stroke more refines this mask.
+        A prompt's own logits count only where no mask was given for the strokes before.
         """
-        asked = replace(prompt, logits=self._logits.before(task, image.key, strokes))
+        earlier = self._logits.before(task, image.key, strokes)
+        asked = prompt if earlier is None else replace(prompt, logits=earlier)
         logits, score = await self._decode(image, asked, Urgency.CLICK, steps)
         self._logits.keep(task, image.key, strokes, logits)
         return logits, score

@@ -72,6 +72,29 @@ def test_large_masks_hardly_ever_differ_from_torch(height: int, width: int) -> N
     assert wrong <= pixels * 1e-6
 
 
+@given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40)))
+def test_any_mask_is_read_as_it_was(mask: np.ndarray) -> None:
+    assert (rle.rle_to_mask(bytes(mask2rle(mask)), *mask.shape) == mask).all()
+
+
+def test_values_that_are_not_repeated_and_other_widths_are_read() -> None:
+    """Two pixels: a run of five values that differ, then three that are equal; lengths have 3, 1, 1 and 1 bits."""
+    bits = f"{8:032b}{7:05b}" + "0010" + "0000" * 3
+    bits += "000" + "100" + "".join(f"{value:08b}" for value in (1, 2, 3, 250, 9)) + "100" + "010" + f"{7:08b}"
+    stream = int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
+    assert rle.rle_to_mask(stream, 1, 2).tolist() == [[250, 7]]
+
+
+@given(st.binary(max_size=60), st.integers(1, 20), st.integers(1, 20))
+def test_bytes_that_are_no_mask_are_refused(stream: bytes, height: int, width: int) -> None:
+    start = (4 * height * width).to_bytes(4, "big") + bytes([0b00111001, 0b00011011, 0b11111000])
+    for given_bytes in (stream, start + stream):
+        try:
+            assert rle.rle_to_mask(given_bytes, height, width).shape == (height, width)
+        except ValueError:
+            continue
+
+
 def test_sdk_decodes_what_we_encode() -> None:
     logits = make_logits("smooth", 5, 64, 64)
     mask = rle.logits_to_mask(logits, 120, 161)

@@ -50,6 +50,14 @@ def test_what_the_text_field_asks_keeps_everything(result: list[dict[str, Any]])
     assert asyncio.run(read_predict(request(body), 1 << 20))["tasks"] == [task]
 
 
+def test_a_negative_point_that_comes_first_keeps_everything() -> None:
+    task = {"id": 1, "data": {"image": "a.png"}, **ANNOTATIONS}
+    for positive in (True, False):
+        body = orjson.dumps(predict_body([task], point(40, 40, positive=positive), SPLIT_CONFIG))
+        read = asyncio.run(read_predict(request(body), 1 << 20))
+        assert ("annotations" in read["tasks"][0]) is not positive
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"7", b"\xff", b'{"tasks": 3}', b'{"tasks": [3]}', b"{}", b"null"])
 def test_what_is_no_request_is_refused_as_ever(body: bytes) -> None:
     with pytest.raises(Problem) as refused:

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from image_host import ImageHost
 from running import SPLIT_CONFIG, Running, labelled_box, labelled_point, labels_config, point, predict_body
+from test_mask_input import OUTPUTS, box, there
 
 EXAMPLES = 100
 REMOVED = object()
@@ -34,9 +35,13 @@ values = st.fixed_dictionaries(
         "labels": st.lists(st.sampled_from(["defect", "scratch", "unknown"]) | json_values, max_size=3),
         "keypointlabels": st.just(["defect"]) | json_values,
         "rectanglelabels": st.just(["defect"]) | json_values,
+        "points": st.lists(st.tuples(numbers, numbers), max_size=5) | json_values,
+        "rle": st.lists(st.integers(0, 255), max_size=20) | json_values,
+        "imageDataURL": st.just("data:image/png;base64,iVBORw0KGgo=") | json_values,
     },
 )
-kinds = st.sampled_from(["keypoint", "keypointlabels", "rectangle", "rectanglelabels", "labels", "brush"]) | json_values
+prompts = ["keypoint", "keypointlabels", "rectangle", "rectanglelabels", "labels", "ellipse"]
+kinds = st.sampled_from([*prompts, "brush", "bitmask", "polygon", "polygonlabels"]) | json_values
 regions = st.fixed_dictionaries(
     {"type": kinds, "value": values | json_values},
     optional={
@@ -69,7 +74,11 @@ fuzz = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list
 def test_predict(server: Running, image_host: ImageHost, result: list[Any], config: Any, data: st.DataObject) -> None:
     addresses = st.sampled_from([f"{image_host.url}/a.png", f"{image_host.url}/none.png", "/data/upload/1/x.png"])
     task = st.fixed_dictionaries(
-        {"data": st.fixed_dictionaries({"image": addresses | json_values}) | json_values}, optional={"id": json_values}
+        {"data": st.fixed_dictionaries({"image": addresses | json_values}) | json_values},
+        optional={
+            "id": json_values,
+            "drafts": st.lists(st.fixed_dictionaries({"result": st.lists(regions)}), max_size=2),
+        },
     )
     tasks = data.draw(st.lists(task | json_values, max_size=3))
     body = {"tasks": tasks, "label_config": config, "project": data.draw(json_values)}
@@ -97,17 +106,22 @@ def changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
 
 ODD = (None, True, -1, 1e308, "", "x", [], [1], {}, {"a": [1]}, REMOVED)
 CLICKS = (
-    (SPLIT_CONFIG, point(40, 40)),
-    (labels_config(), [labelled_point(40, 40)]),
-    (labels_config("PolygonLabels"), [labelled_box(10, 10, 50, 50)]),
+    (SPLIT_CONFIG, point(40, 40), []),
+    (labels_config(), [labelled_point(40, 40)], []),
+    (labels_config("PolygonLabels"), [labelled_box(10, 10, 50, 50)], []),
+    *(
+        (labels_config(tag), [labelled_point(40, 40, is_positive=False)], [there(box(0, 0, 2, 2, 2, 2), kind)])
+        for kind, tag in OUTPUTS.items()
+    ),
 )
 
 
-@pytest.mark.parametrize(("config", "regions"), CLICKS)
+@pytest.mark.parametrize(("config", "regions", "drawn"), CLICKS)
 def test_a_valid_click_with_one_thing_changed(
-    server: Running, image_host: ImageHost, config: str, regions: list[dict[str, Any]]
+    server: Running, image_host: ImageHost, config: str, regions: list[dict[str, Any]], drawn: list[dict[str, Any]]
 ) -> None:
     task = {"id": 1, "data": {"image": f"{image_host.url}/a.png"}, "annotations": [{"id": 3, "result": regions}]}
+    task["drafts"] = [{"id": 4, "result": drawn}]
     body = predict_body([task], regions, config)
     assert server.post("/predict", body).status_code == 200
     for path in places(body)[1:]:

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from sam2_backend.backend import Backend, Serving
 from sam2_backend.http.bodies import read_body, read_json
 from sam2_backend.http.responses import JsonResponse
-from sam2_backend.label_studio.regions import DrawnObject, drawn_objects
+from sam2_backend.label_studio.regions import DrawnObject, begun, drawn_objects
 from sam2_backend.label_studio.results.mask import Mask
 from sam2_backend.serving.claim import Urgency
 from sam2_backend.serving.gate import ClickGate
@@ -106,7 +106,7 @@ class _Page:
     async def _asked(self, request: Request) -> tuple[Serving, str, DrawnObject]:
         serving = await self._backend.ready()
         body = await read_json(request, self._backend.settings.limits.body_bytes)
-        return serving, str(body.get("image", "")), drawn_objects(body.get("result"))[0]
+        return serving, str(body.get("image", "")), begun(drawn_objects(body.get("result")))[0]
 
 
 async def _answer(image: PreparedImage, logits: NDArray[np.float32], headers: dict[str, str], steps: Steps) -> Response:

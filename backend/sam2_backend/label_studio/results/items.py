@@ -18,16 +18,23 @@ _ALPHABET = string.ascii_letters + string.digits
 
 
 def items(
-    mask: Mask, prompt: Region, output: Output, naming: LabelsTag | None, score: float, style: PolygonStyle
+    mask: Mask,
+    prompt: Region,
+    output: Output,
+    naming: LabelsTag | None,
+    score: float,
+    style: PolygonStyle,
+    replaces: str | None = None,
 ) -> list[dict[str, Any]]:
     """One item for each region, two with a separate `Labels` tag; none for an empty mask.
 
-    score: the mask's predicted IoU, 0 to 1. Values may hold `orjson.Fragment`: serialise with orjson.
+    score: the mask's predicted IoU, 0 to 1. replaces: the id of the region whose place the first one takes.
+    Values may hold `orjson.Fragment`: serialise with orjson.
     """
     found: list[dict[str, Any]] = []
     for value in [] if mask.empty else _values(mask, output.kind, style):
         shared: dict[str, Any] = {
-            "id": new_id(),
+            "id": replaces or new_id(),
             "to_name": output.to_name,
             "original_width": mask.width,
             "original_height": mask.height,
@@ -42,6 +49,7 @@ def items(
         if naming is not None:
             value_with_labels = {**value, "labels": labels}
             found.append({**shared, "from_name": naming.name, "type": "labels", "value": value_with_labels})
+        replaces = None
     return found
 
 
