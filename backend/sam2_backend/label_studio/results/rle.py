@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sam2_backend.native import library
 
 _MOST_PIXELS = 2**30 - 1  # the format counts four bytes a pixel in 32 bits
+_MOST_RUNS = 2**20  # of a stream that is read: seconds of work
 
 
 def logits_to_rle(logits: NDArray[np.float32], height: int, width: int) -> bytes:
@@ -55,6 +56,39 @@ def rle_to_json(rle: bytes) -> bytes:
     text = np.empty(4 * len(rle) + 2, np.uint8)
     length = library.sam2_rle_to_json(rle, len(rle), text.ctypes.data)
     return text[:length].tobytes()
+
+
+def rle_to_mask(rle: bytes, height: int, width: int) -> NDArray[np.uint8]:
+    """The alpha channel (height, width) of brush RLE, whatever program made it.
+
+    A run is one bit "repeated", two bits that choose the width of its length, the length - 1, and one value of 8 bits,
+    or as many as the length if they are not repeated (`@thi.ng/rle-pack`). Raises ValueError if it is no such mask.
+    """
+    _check_size(height, width)
+    at = 0
+
+    def take(bits: int) -> int:
+        nonlocal at
+        first, at = at, at + bits
+        window = int.from_bytes(rle[first // 8 : (at + 7) // 8], "big")
+        return window >> (-at % 8) & ((1 << bits) - 1)
+
+    values, word = take(32), take(5) + 1
+    widths = [take(4) + 1 for _ in range(4)]
+    if values != 4 * height * width or word != 8:
+        raise ValueError(f"the brush RLE is not of {width} x {height} pixels with four bytes each")
+    pixels = np.empty(values, np.uint8)
+    done = runs = 0
+    while done < values:
+        repeated = take(1)
+        length = take(widths[take(2)]) + 1
+        end, runs = done + length, runs + 1
+        count = 1 if repeated else length
+        if end > values or at + 8 * count > 8 * len(rle) or runs > _MOST_RUNS:
+            raise ValueError("the brush RLE is cut off, or not one")
+        pixels[done:end] = np.frombuffer(take(8 * count).to_bytes(count, "big"), np.uint8)
+        done = end
+    return pixels.reshape(height, width, 4)[:, :, 3]
 
 
 def _matrix(logits: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
