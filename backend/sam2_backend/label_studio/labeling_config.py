@@ -79,10 +79,10 @@ class LabelsTag:
 
 @dataclass(frozen=True, slots=True)
 class TextField:
-    """Two `TextArea`: `name` takes what is typed, `says` shows what is answered (`text_field.py`)."""
+    """Two `TextArea`: `name` takes what is typed and shows the answer, `mark` keeps that from being stored."""
 
     name: str
-    says: str
+    mark: str
     to_name: str
 
 
@@ -136,15 +136,21 @@ class LabelingConfig:
             )
         return min(fitting, key=lambda pair: (pair[0].labelled == split, OUTPUT_KINDS.index(pair[0].kind)))
 
+    def labels(self, to_name: str, kinds: Sequence[str]) -> list[str]:
+        """Those that a mask on this image can have, in the order of the alphabet."""
+        tags = [tag for tag in self.outputs if tag.to_name == to_name and tag.kind in kinds]
+        known: set[str] = set().union(*(tag.labels for tag in tags if tag.labels is not None))
+        if any(not tag.labelled for tag in tags):
+            known.update(*(tag.labels for tag in self.label_tags if tag.to_name == to_name))
+        return sorted(known)
+
     def unknown(self, to_name: str, labels: Collection[str], kinds: Sequence[str]) -> list[str]:
         """Those labels of a region on a known image that no output tag of these kinds knows."""
         tags = [tag for tag in self.outputs if tag.to_name == to_name and tag.kind in kinds]
         naming = [tag.labels for tag in self.label_tags if tag.to_name == to_name]
-        known: set[str] = set().union(*(tag.labels for tag in tags if tag.labels is not None))
-        if any(not tag.labelled for tag in tags):
-            if not naming:
-                return []
-            known.update(*naming)
+        if any(not tag.labelled for tag in tags) and not naming:
+            return []
+        known = self.labels(to_name, kinds)
         return [label for label in labels if label not in known] if to_name in self.images else []
 
     def check(self) -> None:
@@ -211,10 +217,11 @@ def _text_field(tags: Tags, images: Collection[str]) -> TextField | None:
     """The first that the editor would store nothing of."""
     areas = {name: tag for name, tag in tags.controls.items() if tag.tag.lower() == "textarea"}
     for name, area in areas.items():
-        image, says = area.get("toName", ""), area.get("whenTagName", "")
-        other = areas.get(says)
+        image, mark = area.get("toName", ""), area.get("whenTagName", "")
+        other = areas.get(mark)
         if area.get("visibleWhen") != "choice-unselected" or other is None or other.get("toName") != image:
             continue
-        if image in images and other.get("visibleWhen") == "choice-selected" and other.get("whenTagName") == NO_TAG:
-            return TextField(name, says, image)
+        hidden = other.get("visibleWhen") == "choice-selected" and other.get("whenTagName") == NO_TAG
+        if image in images and hidden and other.get("perRegion", "").lower() == "true":
+            return TextField(name, mark, image)
     return None

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from sam2_backend.engine.interface import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, POSITIVE, Prompt
 from sam2_backend.label_studio.labeling_config import MASK_KINDS
+from sam2_backend.label_studio.on_screen import regions_on_screen
 from sam2_backend.label_studio.regions import DrawnObject, Region, frame_of, label_names, labels_of
 from sam2_backend.label_studio.results.reading import coverage
 
@@ -59,7 +60,7 @@ def taken_up(task: Mapping[str, Any], point: Region, side: int, most_pixels: int
 
     side: of the low-res logits. most_pixels: of an image.
     """
-    masks = _masks(_on_screen(task), point, side, most_pixels)
+    masks = _masks(regions_on_screen(task), point, side, most_pixels)
     return min(masks, key=lambda mask: (mask.distance(point), np.count_nonzero(mask.solid)), default=None)
 
 
@@ -93,17 +94,6 @@ def _pixel(point: Region, side: int) -> tuple[int, int]:
     return x, y
 
 
-def _on_screen(task: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The newest draft of the one who asks. Without one it is the only annotation: of several, nobody says which.
-
-    Not a prediction: the editor gives its regions other ids where it makes an annotation of it.
-    """
-    drafts = _mappings(task.get("drafts"))
-    annotations = [each for each in _mappings(task.get("annotations")) if not each.get("was_cancelled")]
-    shown = max(drafts, key=_id) if drafts else annotations[0] if len(annotations) == 1 else {}
-    return _mappings(shown.get("result"))
-
-
 def _masks(items: list[Mapping[str, Any]], point: Region, side: int, most_pixels: int) -> Iterator[ExistingMask]:
     """Those that the point may mean and that can be read."""
     names = label_names(items)
@@ -121,12 +111,3 @@ def _masks(items: list[Mapping[str, Any]], point: Region, side: int, most_pixels
         except ValueError:
             continue
         yield ExistingMask(identifier, kind, labels, tag == kind, inside)
-
-
-def _mappings(value: object) -> list[Mapping[str, Any]]:
-    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
-
-
-def _id(entry: Mapping[str, Any]) -> int:
-    number = entry.get("id")
-    return number if isinstance(number, int) else 0

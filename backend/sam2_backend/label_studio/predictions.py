@@ -21,6 +21,7 @@ from sam2_backend.images.sources import Source
 from sam2_backend.label_studio import labeling_config, text_field
 from sam2_backend.label_studio.ahead import Ahead
 from sam2_backend.label_studio.boxes import ON_SCREEN
+from sam2_backend.label_studio.everything import SECONDS, ObjectFinder, label_of
 from sam2_backend.label_studio.labeling_config import LabelingConfig, LabelsTag, Output, TextField
 from sam2_backend.label_studio.mask_input import refining, taken_up
 from sam2_backend.label_studio.masks import MaskMaker, TaskMasks, Wanted, summarised
@@ -122,6 +123,7 @@ class Predictions:
         self._prewarmer, self._gate = inference.prewarmer, inference.gate
         self._masks = masks
         self._ahead = ahead
+        self._objects = ObjectFinder(settings, projects, inference)
         self._metrics = metrics
         self._problems = problems
         self.last_click: dict[str, object] | None = None
@@ -179,7 +181,10 @@ class Predictions:
 
     async def _typed(self, request: PredictRequest, field: TextField, typed: str) -> dict[str, Any]:
         """What the editor's text field asks for; what is wrong is said there, since an error would show nothing."""
-        if typed != text_field.COMMAND:
+        word, rest = text_field.command(typed)
+        if word == text_field.ALL:
+            return await self._typed_all(request, field, rest)
+        if word != text_field.BOXES or rest:
             return {"result": text_field.said(field, text_field.unknown(typed))}
         limit = self._settings.limits.predict_seconds
         async with self._gate.enter():
@@ -187,8 +192,21 @@ class Predictions:
                 request.tasks[:1], request.project, self._config(request), Wanted(ON_SCREEN), Urgency.CLICK, limit
             )
         self._remember(request.tasks[0], masks)
-        said = text_field.said(field, text_field.sentences(masks, limit))
+        said = text_field.said(field, text_field.of_boxes(masks, limit))
         return {"result": said + masks.result, "score": masks.score, "model_version": self._model_version}
+
+    async def _typed_all(self, request: PredictRequest, field: TextField, label: str) -> dict[str, Any]:
+        task, config = request.tasks[0], self._config(request)
+        try:
+            label = label_of(config, field.to_name, label)
+        except Problem as problem:
+            return {"result": text_field.said(field, [problem.message])}
+        async with self._gate.enter():
+            found = await self._objects.find(task, request.project, config, field.to_name, label)
+        log.info("all", extra=fields(task=task_id(task), objects=len(found.scores), whole=found.whole))
+        said = text_field.said(field, text_field.of_all(found, SECONDS))
+        score = round(float(np.mean(found.scores)), 4) if found.scores else None
+        return {"result": said + found.result, "score": score, "model_version": self._model_version}
 
     def _remember(self, task: Mapping[str, Any], masks: TaskMasks) -> None:
         for sentence in masks.problems or ([masks.error] if masks.error else []):

@@ -13,7 +13,7 @@ _arrivals = itertools.count()
 
 
 class Urgency(enum.IntEnum):
-    """A click; what a click would give; a task that was just opened; a project that is being prewarmed."""
+    """A click; what clicks would give; a task that was just opened; a project that is being prewarmed."""
 
     CLICK = 0
     PREVIEW = 1

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2_backend.engine.interface import (
+    Decoded,
     Engine,
     EngineLost,
     EngineOutOfMemory,
@@ -82,6 +83,10 @@ class Device:
     async def best_mask(self, prepared: Prepared, prompt: Prompt, claim: Claim) -> tuple[NDArray[np.float32], float]:
         """Low-res logits (h, w) of the candidate with the highest predicted IoU, and that IoU, 0 to 1."""
         return await self._decode(lambda: self._engine.best_mask(prepared, prompt), claim)
+
+    async def candidates(self, prepared: Prepared, prompt: Prompt, claim: Claim) -> Decoded:
+        """As `Engine.decode`."""
+        return await self._decode(lambda: self._engine.decode(prepared, prompt), claim)
 
     def close(self) -> None:
         """Finishes what runs, cancels the rest. Blocks."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sam2_backend.engine.interface import Prompt
+from sam2_backend.engine.interface import Decoded, Prompt
 from sam2_backend.serving.claim import Claim, Urgency
 from sam2_backend.serving.device import Device
 from sam2_backend.serving.refine import LastLogits, Strokes
@@ -46,6 +46,10 @@ class Predictor:
     ) -> tuple[NDArray[np.float32], float]:
         """As `mask` for a prompt that nothing came before and nothing will: everybody's clicks go first."""
         return await self._decode(image, prompt, urgency, steps)
+
+    async def candidates(self, image: PreparedImage, prompt: Prompt, urgency: Urgency) -> Decoded:
+        """All masks that the decoder offers for a prompt."""
+        return await self._device.candidates(image.prepared, prompt, Claim(urgency))
 
     async def _decode(
         self, image: PreparedImage, prompt: Prompt, urgency: Urgency, steps: Steps

@@ -72,6 +72,7 @@ class DiscEngine:
 
     def decode(self, prepared: DiscState, prompt: Prompt) -> Decoded:
         """Radius: 10 % of the side, or half a box; doubled if logits are refined. Three masks: radius 1, 1.2, 0.8."""
+        time.sleep(self._decode_seconds)
         ys, xs = (np.mgrid[0:GRID, 0:GRID].astype(np.float32) + 0.5) / GRID
         wanted = prompt.points[(prompt.labels == POSITIVE) | (prompt.labels >= BOX_TOP_LEFT)]
         x, y = wanted.mean(0)
@@ -83,6 +84,5 @@ class DiscEngine:
         return Decoded(logits, np.array([0.9, 0.5, 0.4][: len(factors)], np.float32))
 
     def best_mask(self, prepared: DiscState, prompt: Prompt) -> tuple[NDArray[np.float32], float]:
-        time.sleep(self._decode_seconds)
         decoded = self.decode(prepared, prompt)
         return decoded.logits[0], float(decoded.scores[0])

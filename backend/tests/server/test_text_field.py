@@ -1,4 +1,4 @@
-"""`boxes` in the editor's text field: what Label Studio sends for it, and what is answered."""
+"""The editor's text field: what Label Studio sends for what is typed, `boxes` first of all, and what is answered."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from test_masks import disc, encodes, last_errors, task, twenty_under_way
 
 StartServer = Callable[..., Running]
 FIELD = (
-    '<TextArea name="sam2" toName="image" visibleWhen="choice-unselected" whenTagName="said"/>'
-    '<TextArea name="said" toName="image" visibleWhen="choice-selected" whenTagName="no-tag"/></View>'
+    '<TextArea name="sam2" toName="image" visibleWhen="choice-unselected" whenTagName="mark"/>'
+    '<TextArea name="mark" toName="image" perRegion="true" visibleWhen="choice-selected" whenTagName="no-tag"/></View>'
 )
 CONFIG = labels_config().replace("</View>", FIELD)
+UNKNOWN = '"{}" means nothing here. Type boxes for the masks of all boxes, or all for every object.'
 
 
 def line(*texts: str) -> dict[str, Any]:
@@ -41,13 +42,14 @@ def ask(server: Running, asked: dict[str, Any], *typed: dict[str, Any], config: 
 
 
 def said(items: list[dict[str, Any]]) -> str:
-    """What stands beside the field; nothing of it may be stored, and the field is empty."""
-    field, sentences = items[:2]
-    assert field["id"] == sentences["id"]
-    assert field["dynamic"] is sentences["dynamic"] is True
-    assert (field["from_name"], field["type"], field["value"]) == ("sam2", "textarea", {"text": []})
-    assert (sentences["from_name"], sentences["type"]) == ("said", "choices")
-    return " | ".join(sentences["value"]["text"])
+    """The sentences in the field. The mark beside them, in the same region, keeps the editor from storing them."""
+    field, mark = items[:2]
+    assert field["id"] == mark["id"]
+    assert (field["from_name"], field["type"]) == ("sam2", "textarea")
+    assert (mark["from_name"], mark["type"], mark["value"]) == ("mark", "choices", {"text": []})
+    (text,) = field["value"]["text"]
+    assert text.endswith("\n")  # by which the style tells them from what was typed
+    return " | ".join(text.splitlines())
 
 
 def test_boxes_of_the_task_come_back_as_masks_with_their_own_labels(server: Running, image_host: ImageHost) -> None:
@@ -59,21 +61,19 @@ def test_boxes_of_the_task_come_back_as_masks_with_their_own_labels(server: Runn
     assert iou(brush_mask(items[3]), disc(0.75, 0.75, 0.15)) > 0.95
 
 
-def test_while_sentences_stand_beside_the_field_the_editor_sends_an_empty_list(
-    server: Running, image_host: ImageHost
-) -> None:
-    asked = task(1, f"{image_host.url}/a.png", labelled_box(10, 10, 20, 20))
-    assert said(ask(server, asked)).startswith("1 mask, ")
-    assert ask(server, asked, config=labels_config()) == []
-
-
 def test_the_last_of_several_lines_counts(server: Running, image_host: ImageHost) -> None:
     asked = task(1, f"{image_host.url}/a.png", labelled_box(10, 10, 20, 20))
     assert said(ask(server, asked, line("cat", "boxes"))).startswith("1 mask, ")
     items = ask(server, asked, line("boxes", "cat"))
-    assert said(items) == '"cat" means nothing here. Type boxes and press Enter.'
+    assert said(items) == UNKNOWN.format("cat")
     assert len(items) == 2
-    assert "means nothing here" in said(ask(server, asked, line("  ")))
+    for text in ("  ", "boxes of cats", "Boxes all"):
+        assert said(ask(server, asked, line(text))) == UNKNOWN.format(text.strip())
+
+
+def test_an_empty_list_asks_for_nothing(server: Running, image_host: ImageHost) -> None:
+    """The editor sends one where a region that it stores nothing of is all there is."""
+    assert ask(server, task(1, f"{image_host.url}/a.png", labelled_box(10, 10, 20, 20))) == []
 
 
 def test_a_draft_of_the_one_who_asks_comes_before_annotations_and_those_before_predictions(
@@ -129,11 +129,12 @@ def test_nobody_who_asks_waits_for_a_job(start_server: StartServer, image_host: 
 @pytest.mark.parametrize(
     ("replaced", "by", "found"),
     [
-        ("", "", TextField("sam2", "said", "image")),
+        ("", "", TextField("sam2", "mark", "image")),
         ('"no-tag"', '"out"', None),  # a tag that exists: the editor may store what is said
         ("choice-unselected", "choice-selected", None),
-        ('whenTagName="said"', "", None),
-        ('name="said" toName="image"', 'name="said" toName="text"', None),
+        ('whenTagName="mark"', "", None),
+        ('perRegion="true"', "", None),  # what is typed next would not be sent
+        ('name="mark" toName="image"', 'name="mark" toName="text"', None),
     ],
 )
 def test_a_field_is_one_whose_text_the_editor_does_not_store(replaced: str, by: str, found: TextField | None) -> None:

@@ -18,10 +18,11 @@ def read(name: str) -> str:
 
 
 def text_field() -> str:
-    """Where annotators type `boxes`, for an image tag named `image` (docs/masks.md, *In the editor*).
+    """Where annotators type `boxes` or `all`, for an image tag named `image` (docs/masks.md, *In the editor*).
 
     The style hides the field while a label is chosen, because the editor gives that label to every mask that is
-    accepted, and makes the page wait for the answer, because it would label what was typed as well.
+    accepted, and makes the page wait for the answer, because it would label what was typed as well. Sentences have a
+    line break, and all of them is the button that deletes them, so that the next line can be typed.
     """
     return _text("text_field.xml").rstrip()
 

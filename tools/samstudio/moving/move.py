@@ -11,6 +11,7 @@ from pathlib import Path
 
 from samstudio import files
 from samstudio.backup import keep, room, service, sqlite
+from samstudio.backup.contents import ANNOTATIONS
 from samstudio.backup.manifest import Bar
 from samstudio.backup.postgresql import NAME, PostgreSQL
 from samstudio.backup.restore import Say
@@ -99,7 +100,7 @@ def back(deployment: Deployment, say: Say) -> Path | None:
     moment = datetime.strptime(aside.name.rpartition("-")[2], keep.TIME).replace(tzinfo=timezone.utc).isoformat()
     with contextlib.suppress(SamstudioError):  # there may be no container, where none could be made
         service.stop(deployment)
-    if written := PostgreSQL(deployment.database.container).written_since(moment):
+    if written := PostgreSQL(deployment.database.container).written_since(moment, ANNOTATIONS):
         with contextlib.suppress(SamstudioError):
             service.start(deployment)
         raise SamstudioError(

@@ -24,6 +24,8 @@ QUIET = (
 #: What the editor remembers of an annotator who switched Auto-Annotation on and took the smart keypoint tool.
 REMEMBERED = {"autoAnnotation": "true", "selected-tool:image": "KeyPointTool-dynamic"}
 SELECTED = "Htx.annotationStore.selected"
+#: A line that was typed into the text field for SAM 2, or the sentences that took its place.
+SENTENCES = ".sam2-asks [data-testid=textarea-region]"
 
 
 @contextlib.contextmanager
@@ -74,13 +76,15 @@ def click_image(page: Page, x: float, y: float) -> dict[str, Any]:
 
 
 def type_line(page: Page, text: str) -> str:
-    """Type into the text field for SAM 2 and press Enter; gives what stands beside it once the answer is there."""
-    field = page.locator(".sam2-asks input")
+    """Type into the text field for SAM 2 and press Enter; gives what stands there once the answer is there."""
+    field, line = page.locator(".sam2-asks input"), page.locator(SENTENCES)
+    if line.count():
+        line.click()
     with page.expect_response(lambda response: "/interactive-annotating" in response.url):
         field.fill(text)
         field.press("Enter")
-    page.locator(".sam2-asks [data-testid=textarea-region]").wait_for(state="detached")
-    return "\n".join(page.locator(".sam2-says [data-testid=textarea-region]").all_inner_texts())
+    line.locator("br").first.wait_for(state="attached")
+    return line.inner_text().strip()
 
 
 def accept_suggestions(page: Page) -> None:
@@ -90,6 +94,11 @@ def accept_suggestions(page: Page) -> None:
 def count(page: Page, what: str) -> int:
     """How many `regions` or `suggestions` the open annotation has."""
     return int(page.evaluate(f"Array.from({SELECTED}.{what}.values()).length"))
+
+
+def wait_for_regions(page: Page, number: int) -> None:
+    """On the image, until there are so many."""
+    page.wait_for_function(f"{SELECTED}.regions.filter(region => !region.classification).length === {number}")
 
 
 def retrieve_predictions(page: Page) -> Locator:

@@ -1,4 +1,4 @@
-"""Boxes that tasks have already become masks in Chromium: by the editor's text field, and by Retrieve predictions."""
+"""What the editor's text field does in Chromium, for boxes and for every object, and Retrieve predictions."""
 
 from __future__ import annotations
 
@@ -116,19 +116,40 @@ def test_boxes_typed_accepted_submitted_and_reloaded_are_masks_and_nothing_else(
     assert editor.type_line(page, "boxes") == "6 masks, with the labels of the boxes. Accept before you choose a label."
     assert editor.count(page, "suggestions") == 6
     editor.accept_suggestions(page)
-    page.wait_for_function(f"Array.from({editor.SELECTED}.regions.values()).length === 12")
+    editor.wait_for_regions(page, 12)
     editor.submit(page, "Update")
     check(stored(project, 0), project.scenes[0])
     page.reload()
     page.wait_for_function(f"window.Htx && {editor.SELECTED} && {editor.SELECTED}.objects[0].naturalWidth > 1")
-    page.wait_for_function(f"Array.from({editor.SELECTED}.regions.values()).length === 12")
+    editor.wait_for_regions(page, 12)
     check(editor.serialized(page), project.scenes[0])
     assert page.locator(".sam2 [data-testid=textarea-region]").count() == 0
     assert "sam2" not in project.exported()
     assert project.task(0)["drafts"] == []
 
 
-def test_a_sentence_vanishes_on_the_next_request_and_is_never_stored(project: Project, page: Page) -> None:
+def test_all_typed_with_a_label_accepted_and_submitted_is_every_object_and_nothing_else(
+    project: Project, page: Page
+) -> None:
+    project.open(page, 1)
+    assert editor.type_line(page, "all") == "Which label shall they have? Type all object or all other."
+    assert editor.type_line(page, "all other").startswith('6 objects with the label "other".')
+    assert editor.count(page, "suggestions") == 6
+    editor.accept_suggestions(page)
+    editor.wait_for_regions(page, 6)
+    editor.submit(page, "Submit")
+    result = stored(project, 1)
+    masks = [boxed_scenes.mask(item) for item in result if item["type"] in MASK_TYPES]
+    best = [max(samples.iou(mask, truth) for mask in masks) for truth in project.scenes[1].truths]
+    assert len(masks) == 6
+    assert np.mean(best) >= 0.9, best
+    assert [item["value"]["labels"] for item in result if item["type"] == "labels"] == [["other"]] * 6
+    assert len(result) == 12
+    assert len({item["id"] for item in result}) == 6
+    assert "sam2" not in project.exported()
+
+
+def test_a_sentence_makes_room_for_what_is_typed_next_and_is_never_stored(project: Project, page: Page) -> None:
     project.annotate(1)
     project.open(page, 0)
     assert "means nothing here" in editor.type_line(page, "cats")
@@ -182,7 +203,7 @@ def test_without_an_answer_the_line_stays_until_it_is_deleted(project: Project, 
     field = page.locator(".sam2-asks input")
     field.fill("boxes")
     field.press("Enter")
-    line = page.locator(".sam2-asks [data-testid=textarea-region]")
+    line = page.locator(editor.SENTENCES)
     line.wait_for()
     for blocked in (".lsf-label", "button:has-text('Update')"):
         style = page.locator(blocked).first.evaluate("element => getComputedStyle(element).pointerEvents")
