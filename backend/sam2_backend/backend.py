@@ -187,13 +187,11 @@ class Backend:
         prewarmer = Prewarmer(embeddings, self.settings.limits, self.metrics, self.problems, gate)
         prewarmer.start()
         info = model.engine.info
-        inference = Inference(device, embeddings, Predictor(device), prewarmer, gate)
+        inference = Inference(info.model, device, embeddings, Predictor(device), prewarmer, gate)
         masks = MaskMaker(self.settings, self.projects, inference, self.metrics)
         api = Api(self._fetcher, self.credentials)
         ahead = Ahead(self.projects, api, inference, self.metrics, self.problems)
-        predictions = Predictions(
-            self.settings, info.model, self.projects, inference, masks, ahead, self.metrics, self.problems
-        )
+        predictions = Predictions(self.settings, self.projects, inference, masks, ahead, self.metrics, self.problems)
         self.metrics.model.labels(info.model, info.name, info.device, info.precision).set(1)
         self.metrics.slower.set(1 if model.refused else 0)
         return Serving(model, inference, masks, ahead, predictions)

@@ -255,19 +255,15 @@ def wait_for_some(made: Project, some: int, process: subprocess.Popen[str]) -> N
 def test_killed_anywhere_and_started_again_there_is_one_prediction_a_task(
     deployed: Path, model: Model, server: RunningLabelStudio, project: Callable[..., Project]
 ) -> None:
-    """The tool, once by `jobs cancel`; then backend and Label Studio, which come back while the tool waits for them."""
+    """The tool twice, then the backend and Label Studio, which come back while the tool waits for them."""
     made = project(KILLED)
     for some in (1, 70):
         ran = started(deployed, made.number)
         wait_for_some(made, some, ran)
         (told,) = [job for job in model.status()["jobs"] if job["name"].startswith(f"masks-{made.number}-")]
         assert f'sam2_job_tasks{{job="{told["name"]}",tasks="total"}}' in model.metrics()
-        if some == 1:
-            os.killpg(ran.pid, signal.SIGKILL)
-        else:
-            assert run(deployed, "jobs", "cancel", told["name"])["job"]["state"] == "cancelled"
+        os.killpg(ran.pid, signal.SIGKILL)
         ran.communicate()
-        assert ran.returncode < 0
         assert sum(made.made().values()) < KILLED
     ran = started(deployed, made.number)
     wait_for_some(made, 140, ran)

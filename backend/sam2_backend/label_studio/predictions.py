@@ -108,7 +108,6 @@ class Predictions:
     def __init__(
         self,
         settings: Settings,
-        model_version: str,
         projects: Projects,
         inference: Inference,
         masks: MaskMaker,
@@ -117,7 +116,7 @@ class Predictions:
         problems: ProblemLog,
     ) -> None:
         self._settings = settings
-        self._model_version = model_version
+        self._model_version = inference.model_version
         self._projects = projects
         self._embeddings, self._predictor = inference.embeddings, inference.predictor
         self._prewarmer, self._gate = inference.prewarmer, inference.gate

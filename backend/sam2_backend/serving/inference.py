@@ -13,8 +13,12 @@ from sam2_backend.serving.prewarm import Prewarmer
 
 @dataclass(slots=True)
 class Inference:
-    """An image's address becomes its embedding, a prompt on it a mask; who may come in, and what is prepared ahead."""
+    """An image's address becomes its embedding, a prompt on it a mask; who may come in, and what is prepared ahead.
 
+    model_version: what Label Studio calls the model.
+    """
+
+    model_version: str
     device: Device
     embeddings: Embeddings
     predictor: Predictor
