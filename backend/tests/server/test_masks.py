@@ -267,7 +267,7 @@ def test_a_job_that_says_nothing_any_more_is_forgotten() -> None:
     assert list(known.running()) == [str(number) for number in range(1, jobs.MOST + 1)]
     now = jobs.SILENT_SECONDS
     known.tell({"name": "1", **told})
-    assert known.describe()[-1]["left_seconds"] is None
+    assert known.running()["1"].described("1")["left_seconds"] is None
     now += 1
     assert list(known.running()) == ["1"]
 
