@@ -55,8 +55,11 @@ def serving(asked: Namespace, size: str, **environment: str) -> Iterator[Bench]:
 @contextlib.contextmanager
 def start(asked: Namespace, size: str, folder: str, **environment: str) -> Iterator[Bench]:
     """Does not wait until the server is ready."""
-    images = Path(folder) / "images"
-    images.mkdir(exist_ok=True)
+    images, cache, converted = Path(folder) / "images", Path(folder) / "cache", asked.out.resolve() / "openvino"
+    for made in (images, cache, converted):
+        made.mkdir(exist_ok=True)
+    # Without a card the CPU's engine serves, which converts the model: once for all servers.
+    (cache / "openvino").symlink_to(converted)
     model = Namespace(device=asked.device, config=config_of(size))
     settings = server_environment(model, checkpoint_of(size, asked.out).resolve(), Path(folder))
     server = Running([PROVOKED], settings | {"PROVOKE_SMOOTH": "1"} | environment)
