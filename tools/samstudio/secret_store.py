@@ -1,7 +1,8 @@
-"""Secrets as files: one a file, 0600, in a 0700 folder, made once and never overwritten."""
+"""Secrets as files: one a file, 0600, in a 0700 folder, made once, and replaced by `samstudio secrets rotate` alone."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import secrets
@@ -28,6 +29,11 @@ GENERATED: Mapping[str, Callable[[], str]] = {
 API_TOKEN = "label_studio_api_token"  # noqa: S105 - a file's name
 ADMIN_PASSWORD = "label_studio_admin_password"  # noqa: S105
 BACKEND_PASSWORD = "backend_basic_auth_password"  # noqa: S105
+SECRET_KEY = "label_studio_secret_key"  # noqa: S105
+POSTGRES_PASSWORD = "postgres_password"  # noqa: S105
+
+#: beside a secret while it is replaced: the value that comes next
+NEXT = ".next"
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,15 @@ class SecretStore:
         return self.path(name).exists()
 
     def read(self, name: str) -> str:
-        """The secret's value without its trailing newline.
+        """The secret's value without its trailing newline; of several, the first, which is the one that is used.
+
+        Raises:
+            SamstudioError: missing, empty, or readable by group or others.
+        """
+        return self.content(name).splitlines()[0]
+
+    def content(self, name: str) -> str:
+        """All that a secret's file holds. The backend's password has a second line while it is replaced: the next one.
 
         Raises:
             SamstudioError: missing, empty, or readable by group or others.
@@ -77,6 +91,29 @@ class SecretStore:
         """Replace a secret at once: the file is whole, old or new, whenever the machine stops."""
         self.make_folder()
         files.write(self.path(name), value + "\n", mode=0o600)
+
+    def next(self, name: str) -> str:
+        """The value that replaces a secret, kept until `settle`: of a rotation that was cut off, else a new one."""
+        if not self.exists(name + NEXT):
+            self.write(name + NEXT, GENERATED[name]())
+        return self.read(name + NEXT)
+
+    def settle(self, name: str) -> None:
+        """The next value is the secret's from here on."""
+        self.path(name + NEXT).replace(self.path(name))
+        files.settle(self.folder)
+
+    def drop_next(self, name: str) -> None:
+        """The secret stays what it is."""
+        self.path(name + NEXT).unlink(missing_ok=True)
+
+    def unfinished(self) -> list[str]:
+        """The secrets whose rotation was cut off; none where the folder is another user's, for nobody can tell."""
+        with contextlib.suppress(PermissionError):
+            begun = [name for name in GENERATED if self.exists(name + NEXT)]
+            two = self.exists(BACKEND_PASSWORD) and "\n" in self.content(BACKEND_PASSWORD)
+            return begun + [BACKEND_PASSWORD] * two
+        return []
 
     def make_folder(self) -> None:
         try:

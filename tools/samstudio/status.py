@@ -12,7 +12,7 @@ from samstudio.backup import history, journal
 from samstudio.deployment import Deployment
 from samstudio.errors import SamstudioError
 from samstudio.labelstudio import LabelStudio, api_errors, label_studio_client, ml_backends, projects
-from samstudio.secret_store import ADMIN_PASSWORD
+from samstudio.secret_store import ADMIN_PASSWORD, SecretStore
 
 
 def collect(
@@ -29,7 +29,7 @@ def collect(
     Returns:
         `changed` (False), `healthy`, `samstudio`, `label_studio`, `backend`, `backends` (those of a
         fleet), `projects`, `sign_in`, `unfinished_restore` (a sentence, or ""), `kept` (the Label Studio that
-        `rollback` brings back, or ""), `backups`; a part that could not be
+        `rollback` brings back, or ""), `unfinished_rotation` (names of secrets), `backups`; a part that could not be
         read holds `error` instead, in the shape of a command's error. Without a connected project nothing is healthy.
     """
     say(f"asking Label Studio at {deployment.label_studio.url} for its version")
@@ -55,6 +55,7 @@ def collect(
         "projects": connected,
         "sign_in": _sign_in(deployment),
         "unfinished_restore": unfinished,
+        "unfinished_rotation": SecretStore(deployment.secrets_dir).unfinished(),
         "kept": kept(deployment),
         "backups": backups,
     }

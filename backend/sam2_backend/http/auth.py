@@ -21,7 +21,10 @@ class BasicAuth:
         return bool(self._user)
 
     def allows(self, path: str, authorization: str) -> bool:
-        """Whether a request with this `Authorization` header may pass. Comparison takes the same time for any input."""
+        """Whether a request with this `Authorization` header may pass. Comparison takes the same time for any input.
+
+        Each line of the password's file is a password: while one is replaced, the old one and the new one pass.
+        """
         if not self.required or path in OPEN_PATHS:
             return True
         scheme, _, encoded = authorization.partition(" ")
@@ -31,5 +34,5 @@ class BasicAuth:
             given = base64.b64decode(encoded.strip(), validate=True)
         except (binascii.Error, ValueError):
             return False
-        expected = f"{self._user}:{self._password.get()}".encode()
-        return hmac.compare_digest(given, expected)
+        accepted = [f"{self._user}:{line}".encode() for line in self._password.get().splitlines()]
+        return sum(hmac.compare_digest(given, each) for each in accepted) > 0

@@ -81,6 +81,14 @@ def test_basic_auth_guards_all_but_health(start_server: StartServer, tmp_path: P
         assert server.get("/status").status_code == 401
     server.auth = ("ls", "first")
     assert server.get("/status").status_code == 200
+    password.write_text("first\nsecond\n")
+    for accepted in ("first", "second"):
+        server.auth = ("ls", accepted)
+        assert server.get("/status").status_code == 200
+    for auth in (("ls", "first\nsecond"), ("ls", "")):
+        server.auth = auth
+        assert server.get("/status").status_code == 401
+    server.auth = ("ls", "first")
     password.write_text("second")
     assert server.get("/status").status_code == 401
     server.auth = ("ls", "second")

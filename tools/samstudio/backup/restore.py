@@ -269,7 +269,7 @@ def hand_on_token(deployment: Deployment, say: Say) -> tuple[list[str], list[str
         ensured = tokens.ensure(settings.url, settings.admin_email, store)
         if ensured["changed"]:
             did.append(f"made a new API token: {ensured['reason']}")
-        did += token_delivery.deliver(deployment, say=say)
+        did += token_delivery.deliver(deployment)
     except SamstudioError as error:
         return did, [f"{error.message} {error.command}".strip()]
     return did, []

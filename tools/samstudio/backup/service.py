@@ -40,6 +40,13 @@ def start(deployment: Deployment) -> None:
         container.start()
 
 
+def restart(deployment: Deployment) -> None:
+    """Requests that are under way end first. The engine does both halves, whatever becomes of this process."""
+    container = _container(deployment)
+    with containers.engine_errors():
+        container.restart(timeout=STOP_SECONDS)
+
+
 def wait(deployment: Deployment, say: Callable[[str], None]) -> None:
     """Return once Label Studio answers.
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
-from samstudio.commands.common import AsJson, Check, deployment_of
+from samstudio import lock
+from samstudio.commands.common import AsJson, Check, deployment_here, deployment_of
 from samstudio.errors import NothingToLookAt, WrongCommandLine
-from samstudio.output import emit, out
+from samstudio.output import emit, out, say, typed
 from samstudio.secret_store import ADMIN_PASSWORD, API_TOKEN, GENERATED, SecretStore
 from samstudio.verbs import group, verb
 
-app = group("secrets", "Shows where the passwords of this host are, and what they are.")
+app = group("secrets", "Shows where the passwords of this host are, and what they are, and replaces them.")
 
 NAMES = (*GENERATED, API_TOKEN)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A name that samstudio secrets list shows.")]
@@ -75,6 +77,65 @@ def ensure(as_json: AsJson = False, check: Check = False) -> None:
     emit(result, as_json=as_json, human=lambda: out.print(f"{len(made)} generated in {store.folder}", *made))
 
 
+def rotate(
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="A name that samstudio secrets list shows.")] = "",
+    every: Annotated[bool, typer.Option("--all", help="Replace all of them.")] = False,
+    as_json: AsJson = False,
+    check: Check = False,
+) -> None:
+    """Replaces a secret everywhere by a new one: here, in Label Studio, in the database and at the backend.
+
+    Clicks go on, except that postgres_password and label_studio_secret_key restart Label Studio. A new
+    label_studio_secret_key ends everybody's session and personal access token. If it is interrupted, type it again.
+
+    \b
+    Example:
+      sudo samstudio secrets rotate label_studio_admin_password
+      sudo samstudio secrets rotate --all
+    """
+    from samstudio.rotation import rotate as rotating
+
+    if every == bool(name):
+        raise WrongCommandLine(
+            "Which secret shall be replaced?",
+            found=f"{name} and --all" if every else "neither a name nor --all",
+            expected=f"--all, or one of {', '.join(rotating.ROTATIONS)}",
+            command="samstudio secrets rotate --all",
+        )
+    names = list(rotating.ROTATIONS) if every else [_known(name)]
+    found = deployment_here(expected="to run on the host of Label Studio", command="./samstudio deploy")
+    result: dict[str, Any] = {"changed": True, "rotated": names, "did": [], "notes": []}
+    with lock.held(found.config_dir, "secrets rotate"):
+        rotating.require_possible(found, names)
+        for each in names if not check else ():
+            done = rotating.rotate(found, each, say)
+            result["did"] += done.did
+            result["notes"] += done.notes
+
+    def human() -> None:
+        out.print(f"{'To be replaced' if check else 'Replaced'}: {', '.join(names)}")
+        for line in result["did"]:
+            out.print(escape(line))
+        for line in result["notes"]:
+            out.print(f"[yellow]to know:[/] {escape(typed(line))}")
+
+    emit(result, as_json=as_json, human=human)
+
+
+def apply(as_json: AsJson = False, check: Check = False) -> None:
+    """Gives Label Studio's administrator the password that its container has: where secrets were lost and made anew.
+
+    \b
+    Example:
+      samstudio secrets apply
+    """
+    from samstudio.rotation import inside
+
+    found = deployment_here(expected="to run on the host of Label Studio", command="./samstudio deploy")
+    changed = check or inside.give_password(found)
+    emit({"changed": changed}, as_json=as_json, human=lambda: out.print("given" if changed else "unchanged"))
+
+
 def _require_any(store: SecretStore) -> None:
     if not any(store.exists(name) for name in NAMES):
         raise NothingToLookAt(
@@ -86,14 +147,21 @@ def _require_any(store: SecretStore) -> None:
 
 
 def _store_with(name: str) -> SecretStore:
+    _known(name)
+    return SecretStore(deployment_of().secrets_dir)
+
+
+def _known(name: str) -> str:
     if name not in NAMES:
         raise WrongCommandLine(
             "There is no such secret.", found=name, expected=", ".join(NAMES), command="samstudio secrets list"
         )
-    return SecretStore(deployment_of().secrets_dir)
+    return name
 
 
 verb(app, list_secrets, name="list")
 verb(app, path)
 verb(app, show)
+verb(app, rotate)
 verb(app, ensure, hidden=True)
+verb(app, apply, hidden=True)

@@ -63,6 +63,9 @@ def _show(result: dict[str, Any]) -> None:
     _show_projects(result["projects"])
     if result["unfinished_restore"]:
         _line("restore", f"[red]{escape(result['unfinished_restore'])}[/]; {typed('samstudio restore --finish')}")
+    for name in result["unfinished_rotation"]:
+        ends = typed(f"sudo samstudio secrets rotate {name}")
+        _line("secrets", f"[yellow]{name} is being replaced, or that was cut off[/]; {ends} ends it")
     if result["kept"]:
         ways = "samstudio rollback brings it back, samstudio rollback --forget removes it"
         _line("kept", f"{escape(result['kept'])}; {typed(ways)}")

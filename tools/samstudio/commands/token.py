@@ -8,7 +8,7 @@ from samstudio import token_delivery
 from samstudio.commands.common import AsJson, Check, LabelStudioUrl, deployment_of
 from samstudio.deployment import Deployment
 from samstudio.labelstudio import tokens
-from samstudio.output import emit, out, say
+from samstudio.output import emit, out
 from samstudio.secret_store import API_TOKEN, SecretStore
 from samstudio.verbs import group, verb
 
@@ -34,9 +34,9 @@ def show(as_json: AsJson = False, label_studio_url: LabelStudioUrl = "") -> None
 
 
 def rotate(as_json: AsJson = False, check: Check = False, label_studio_url: LabelStudioUrl = "") -> None:
-    """Revokes the token, stores a new one, gives it to the backend of this host, and restarts that backend.
+    """Revokes the token, stores a new one, and gives it to the backend of this host, which takes it at once.
 
-    Clicks wait while the backend restarts. Where backends run on other hosts, it refuses and says what to do.
+    Where backends run on other hosts, it refuses and says what to do.
 
     \b
     Example:
@@ -65,7 +65,7 @@ def _ensure(found: Deployment, as_json: bool, check: bool, *, renew: bool) -> No
         renew=renew,
         check=check,
     )
-    result["did"] = token_delivery.deliver(found, check=check, say=say) if not (check and result["changed"]) else []
+    result["did"] = token_delivery.deliver(found, check=check) if not (check and result["changed"]) else []
     result["changed"] = result["changed"] or bool(result["did"])
 
     def human() -> None:

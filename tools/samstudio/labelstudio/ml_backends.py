@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -57,6 +57,23 @@ class Wanted:
     def webhook_headers(self) -> dict[str, str]:
         credentials = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
         return {"Authorization": f"Basic {credentials}"}
+
+
+def give_password(studio: LabelStudio, project: int, wanted: Wanted, *, own: Collection[int] = ()) -> list[str]:
+    """Write the password into the records of this backend and into its webhooks; what was done, in words.
+
+    Label Studio asks the backend with it first, and changes nothing where that is refused.
+
+    Raises:
+        LabelStudioError: the backend refuses the password, or does not answer.
+    """
+    did = []
+    for record in ours(records(studio, project), wanted, own):
+        here = replace(wanted, url=record.url, title=record.title or wanted.title)
+        _update(studio, record, here)
+        _ensure_webhook(studio, project, here, [], check=False)
+        did.append(f"project {project}: gave ML backend record {record.id} the new password")
+    return did
 
 
 def records(studio: LabelStudio, project: int) -> list[MlBackend]:

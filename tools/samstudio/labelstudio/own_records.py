@@ -26,6 +26,10 @@ class OwnRecords:
     def ids(self, label_studio: str) -> frozenset[int]:
         return frozenset(self._all().get(_key(label_studio), ()))
 
+    def elsewhere(self, label_studio: str) -> list[str]:
+        """The other Label Studios that have records of ours."""
+        return sorted(self._all().keys() - {_key(label_studio)})
+
     def remember(self, label_studio: str, number: int) -> None:
         """Write an id down, unless it stands there already.
 
