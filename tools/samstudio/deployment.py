@@ -79,6 +79,20 @@ class BalancerSettings:
 
 
 @dataclass(frozen=True, config=_READ)
+class TlsSettings:
+    """The TLS proxy before Label Studio."""
+
+    #: "" where there is none
+    domain: str = ""
+    #: "file", "internal" (of a CA of its own) or "acme"
+    kind: str = ""
+    #: where it listens on this host
+    address: str = "127.0.0.1"
+    port: int = 443
+    container: str = "label-studio-tls"
+
+
+@dataclass(frozen=True, config=_READ)
 class ProjectSettings:
     title: str = "SAM2 quick start"
 
@@ -108,6 +122,7 @@ class Deployment:
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
     backend: BackendSettings = field(default_factory=BackendSettings)
     balancer: BalancerSettings = field(default_factory=BalancerSettings)
+    tls: TlsSettings = field(default_factory=TlsSettings)
     project: ProjectSettings = field(default_factory=ProjectSettings)
     images: ImageSettings = field(default_factory=ImageSettings)
     backups: BackupSettings = field(default_factory=BackupSettings)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 import samstudio
-from samstudio import backend_client, balancer, lock
+from samstudio import backend_client, balancer, certificate, lock
 from samstudio.backup import history, journal
 from samstudio.deployment import Deployment
 from samstudio.errors import SamstudioError
@@ -27,10 +27,11 @@ def collect(
         say: told whose answer is waited for.
 
     Returns:
-        `changed` (False), `healthy`, `samstudio`, `label_studio`, `backend`, `backends` (those of a
-        fleet), `projects`, `sign_in`, `unfinished_restore` (a sentence, or ""), `kept` (the Label Studio that
-        `rollback` brings back, or ""), `unfinished_rotation` (names of secrets), `backups`; a part that could not be
-        read holds `error` instead, in the shape of a command's error. Without a connected project nothing is healthy.
+        `changed` (False), `healthy`, `samstudio`, `label_studio`, `backend`, `backends` (those of a fleet), `projects`,
+        `certificate` (None without a TLS proxy), `sign_in`, `unfinished_restore` (a sentence, or ""),
+        `unfinished_rotation` (names of secrets), `kept` (the Label Studio that `rollback` brings back, or ""),
+        `backups`; a part that could not be read holds `error` instead, in the shape of a command's error. Without a
+        connected project nothing is healthy.
     """
     say(f"asking Label Studio at {deployment.label_studio.url} for its version")
     label_studio = _part(lambda: _label_studio(deployment))
@@ -39,10 +40,12 @@ def collect(
     served = _part(lambda: _backend(deployment, backend_password))
     behind = _part(lambda: {"servers": [asdict(server) for server in balancer.of(deployment)]})
     unfinished, backups = unfinished_restore(deployment), history.report(deployment)
+    shown = _certificate(deployment)
     return {
         "changed": False,
         "healthy": not unfinished
         and not backups["wrong"]
+        and not (shown and shown["wrong"])
         and not any("error" in part for part in (label_studio, connected, served, behind))
         and served["state"] == "ready"
         and all(server["state"].startswith("UP") for server in behind["servers"])
@@ -53,6 +56,7 @@ def collect(
         "backend": served,
         "backends": behind,
         "projects": connected,
+        "certificate": shown,
         "sign_in": _sign_in(deployment),
         "unfinished_restore": unfinished,
         "unfinished_rotation": SecretStore(deployment.secrets_dir).unfinished(),
@@ -78,6 +82,25 @@ def kept(deployment: Deployment) -> str:
     except SamstudioError as error:
         return f"{error.message} {error.found}"
     return f"Label Studio {found.older.version} of {found.began}" if found and found.older else ""
+
+
+def _certificate(deployment: Deployment) -> dict[str, Any] | None:
+    """The certificate that browsers are shown; None where there is no TLS proxy."""
+    tls = deployment.tls
+    if not tls.domain:
+        return None
+    about: dict[str, Any] = {"kind": tls.kind, "domain": tls.domain, "issuer": "", "ends": "", "days_left": None}
+    try:
+        found = certificate.served(tls)
+    except (OSError, ValueError) as error:
+        return {**about, "wrong": f"none is served at {tls.address}:{tls.port}: {error}"}
+    return {
+        **about,
+        "issuer": found.issuer,
+        "ends": found.ends,
+        "days_left": round(found.left, 1),
+        "wrong": found.wrong,
+    }
 
 
 def _sign_in(deployment: Deployment) -> dict[str, str]:

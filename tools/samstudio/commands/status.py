@@ -70,6 +70,7 @@ def _show(result: dict[str, Any]) -> None:
         ways = "samstudio rollback brings it back, samstudio rollback --forget removes it"
         _line("kept", f"{escape(result['kept'])}; {typed(ways)}")
     _show_backups(result["backups"])
+    _show_certificate(result["certificate"])
     sign_in = result["sign_in"]
     _line("open", f"[bold]{escape(sign_in['url'])}[/]")
     _line("sign in", f"as {escape(sign_in['email'])}; samstudio secrets show label_studio_admin_password")
@@ -84,6 +85,16 @@ def _show_fleet(part: dict[str, Any]) -> None:
         colour = "green" if server["state"].startswith("UP") else "red"
         card = f", {server['card']}" if server["card"] else ""
         _line(f"{server['name']} ", f"[{colour}]{server['state']}[/], {server['address']}{escape(card)}")
+
+
+def _show_certificate(part: dict[str, Any] | None) -> None:
+    if part and part["ends"]:
+        _line(
+            "certificate",
+            f"of {escape(part['domain'])}, {part['days_left']:.0f} days left, by {escape(part['issuer'])}",
+        )
+    if part and part["wrong"]:
+        _line("" if part["ends"] else "certificate", f"[red]{escape(part['wrong'])}[/]")
 
 
 def _show_backups(part: dict[str, Any]) -> None:

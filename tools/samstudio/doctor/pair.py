@@ -10,7 +10,7 @@ from typing import Any
 from samstudio import balancer
 from samstudio.addresses import normalise
 from samstudio.balancer import Balancer
-from samstudio.deployment import Deployment
+from samstudio.deployment import Deployment, TlsSettings
 from samstudio.doctor.probes import container_environment, environment_of_listener
 from samstudio.labelstudio import own_records
 from samstudio.labelstudio.own_records import OwnRecords
@@ -49,6 +49,8 @@ class Pair:
     """What connects this very pair."""
     balancer: Balancer | None = None
     """What stands before the backends of a fleet."""
+    tls: TlsSettings | None = None
+    """What stands before a deployed Label Studio, if anything does."""
 
     @property
     def by_hand(self) -> bool:
@@ -107,6 +109,7 @@ def deployed(deployment: Deployment, *, token: str, password: str, **more: Any) 
         address=backend.address,
         data=deployment.images.host_root,
         balancer=balancer.before(deployment),
+        tls=deployment.tls,
         **more,
     )
 

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from samstudio.causes import Cause
 from samstudio.doctor.link import Link
-from samstudio.doctor.links import backend, click, containers, fleet, host, label_studio, network, project, record
+from samstudio.doctor.links import (
+    backend,
+    certificate,
+    click,
+    containers,
+    fleet,
+    host,
+    label_studio,
+    network,
+    project,
+    record,
+)
 
 CHAIN: tuple[Link, ...] = (
     network.ADDRESSES,
@@ -17,6 +28,7 @@ CHAIN: tuple[Link, ...] = (
     fleet.BACKENDS,
     label_studio.LABEL_STUDIO,
     label_studio.HOST,
+    certificate.CERTIFICATE,
     label_studio.TOKEN,
     label_studio.SSRF,
     project.PROJECT,
