@@ -48,6 +48,7 @@ app = typer.Typer(
 deploying = app.command(cls=Verb, context_settings=playbooks.PASS_THROUGH, rich_help_panel=EVERYDAY)
 deploying(playbooks.preflight)
 deploying(playbooks.deploy)
+deploying(playbooks.upgrade)
 verb(app, status, section=EVERYDAY)
 verb(app, doctor, section=EVERYDAY)
 deploying(playbooks.verify)

@@ -32,6 +32,8 @@ PLAYBOOKS: Mapping[str, str] = {
 PASSWORD_VARIABLES = ("ANSIBLE_BECOME_PASSWORD_FILE", "ANSIBLE_BECOME_PASS", "ANSIBLE_BECOME_ASK_PASS")
 DESTROY_DATA = ("-e", '{"samstudio_destroy_data": true}')
 RECONSIDER = ("-e", '{"samstudio_reconsider": true}')
+#: names the moment whose archives the images are built from; role build_context keeps it for later deploys
+ARCHIVES = "build_context_archives"
 BUNDLE = "samstudio_bundle"
 #: names the file into which the callback plugin samstudio_report writes what a run came to
 REPORT_VARIABLE = "SAMSTUDIO_REPORT"

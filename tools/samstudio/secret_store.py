@@ -109,9 +109,9 @@ class SecretStore:
 
     def unfinished(self) -> list[str]:
         """The secrets whose rotation was cut off; none where the folder is another user's, for nobody can tell."""
-        with contextlib.suppress(PermissionError):
+        with contextlib.suppress(OSError):
             begun = [name for name in GENERATED if self.exists(name + NEXT)]
-            two = self.exists(BACKEND_PASSWORD) and "\n" in self.content(BACKEND_PASSWORD)
+            two = self.exists(BACKEND_PASSWORD) and "\n" in self.path(BACKEND_PASSWORD).read_text().strip()
             return begun + [BACKEND_PASSWORD] * two
         return []
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 import samstudio
-from samstudio import backend_client, balancer, certificate, lock
+from samstudio import backend_client, balancer, base_image, certificate, lock
 from samstudio.backup import history, journal
 from samstudio.deployment import Deployment
 from samstudio.errors import SamstudioError
@@ -28,7 +28,8 @@ def collect(
 
     Returns:
         `changed` (False), `healthy`, `samstudio`, `label_studio`, `backend`, `backends` (those of a fleet), `projects`,
-        `certificate` (None without a TLS proxy), `sign_in`, `unfinished_restore` (a sentence, or ""),
+        `base_image` (None where no engine tells), `certificate` (None without a TLS proxy), `sign_in`,
+        `unfinished_restore` (a sentence, or ""),
         `unfinished_rotation` (names of secrets), `kept` (the Label Studio that `rollback` brings back, or ""),
         `backups`; a part that could not be read holds `error` instead, in the shape of a command's error. Without a
         connected project nothing is healthy.
@@ -56,6 +57,7 @@ def collect(
         "backend": served,
         "backends": behind,
         "projects": connected,
+        "base_image": _base_image(deployment),
         "certificate": shown,
         "sign_in": _sign_in(deployment),
         "unfinished_restore": unfinished,
@@ -82,6 +84,15 @@ def kept(deployment: Deployment) -> str:
     except SamstudioError as error:
         return f"{error.message} {error.found}"
     return f"Label Studio {found.older.version} of {found.began}" if found and found.older else ""
+
+
+def _base_image(deployment: Deployment) -> dict[str, Any] | None:
+    """How old the Debian is that our containers are built on; None where no engine tells."""
+    try:
+        found = base_image.oldest(base_image.containers_of(deployment))
+    except SamstudioError:
+        return None
+    return {"container": found.container, "built": found.built, "days": found.days} if found else None
 
 
 def _certificate(deployment: Deployment) -> dict[str, Any] | None:

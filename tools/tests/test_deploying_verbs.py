@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import shlex
 import subprocess
 import sys
@@ -188,6 +189,17 @@ def test_secrets_of_a_failed_task_stay_hidden(clone: Path) -> None:
     assert ran.exit_code == 1
     assert "hunter2" not in ran.output
     assert "Start it" in json.loads(ran.stdout)["error"]["found"]
+
+
+def test_an_upgrade_names_the_archives_and_says_what_goes_on_with_them(clone: Path) -> None:
+    write(clone, "site.yml", say("{{ build_context_archives }}"), {"ansible.builtin.fail": {"msg": "not today"}})
+    ran = CliRunner().invoke(app, ["upgrade", "--security", "--json", "-e", "a=b"])
+    told = json.loads(ran.stdout)
+    documented.check(["upgrade"], told)
+    named = json.loads(shlex.split(told["error"]["command"], comments=True)[3])
+    assert re.fullmatch(r"\d{8}T\d{6}Z", named["build_context_archives"])
+    assert told["error"]["command"].startswith("samstudio deploy -e ")
+    assert CliRunner().invoke(app, ["upgrade"]).exit_code == 2
 
 
 @pytest.mark.parametrize("verb", ["preflight", "deploy", "verify", "destroy"])

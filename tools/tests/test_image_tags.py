@@ -67,6 +67,7 @@ CHANGES: dict[str, tuple[tuple[str, ...], Any, set[str]]] = {
     ),
     "a source is down": (("preflight_found", "unreachable"), {"registry": "", "checkpoint": "timed out"}, set()),
     "a proxy is named": (("preflight_found", "proxies"), {"http_proxy": "http://proxy.example.com:3128"}, set()),
+    "the archives of today are asked for": (("build_context_archives",), "20261128T180000Z", EVERY),
     "the registry's image, which is not used, is another": (("build_context_registry_image",), "x/debian:13", set()),
 }
 

@@ -1,7 +1,8 @@
-"""`samstudio preflight | deploy | verify | move-to-postgresql | destroy`, on the control machine."""
+"""`samstudio preflight | deploy | upgrade | verify | move-to-postgresql | destroy`, on the control machine."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -67,12 +69,41 @@ def deploy(
     """
     again = playbooks.RECONSIDER if reconsider else ()
     result = run("deploy", [*again, *context.args], as_json=as_json)
+    emit(result, as_json=as_json, human=lambda: _show_summary(result))
 
-    def human() -> None:
-        if result["summary"]:
-            out.print(summary.panel(result["summary"], result["label_studio_host"]))
 
-    emit(result, as_json=as_json, human=human)
+def upgrade(
+    context: typer.Context,
+    security: Annotated[
+        bool, typer.Option("--security", help="Build every image anew, with the archives' updates of today.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Builds every image anew, with Debian's security updates and the same locked packages, and deploys them.
+
+    Label Studio goes the guarded way of any upgrade: it comes back as it was if the new one does not prove good.
+    Further arguments go to ansible-playbook: -i INVENTORY, --check, --limit, -e NAME=VALUE, -v.
+
+    \b
+    Example:
+      ./samstudio upgrade --security
+      ./samstudio upgrade --security -i inventory/mylab
+    """
+    if not security:
+        raise WrongCommandLine(
+            "Which upgrade is meant?",
+            found="no --security",
+            expected="--security, for Debian's updates; a newer version of this project is deployed from its folder",
+            command="./samstudio upgrade --security   # or: git pull && ./samstudio deploy",
+        )
+    moment = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    result = run("deploy", ["-e", json.dumps({playbooks.ARCHIVES: moment}), *context.args], as_json=as_json)
+    emit(result, as_json=as_json, human=lambda: _show_summary(result))
+
+
+def _show_summary(result: dict[str, Any]) -> None:
+    if result["summary"]:
+        out.print(summary.panel(result["summary"], result["label_studio_host"]))
 
 
 def verify(context: typer.Context, as_json: AsJson = False) -> None:

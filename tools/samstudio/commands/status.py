@@ -71,6 +71,8 @@ def _show(result: dict[str, Any]) -> None:
         _line("kept", f"{escape(result['kept'])}; {typed(ways)}")
     _show_backups(result["backups"])
     _show_certificate(result["certificate"])
+    if base := result["base_image"]:
+        _line("base image", f"{base['days']} days old ({base['container']}); ./samstudio upgrade --security renews it")
     sign_in = result["sign_in"]
     _line("open", f"[bold]{escape(sign_in['url'])}[/]")
     _line("sign in", f"as {escape(sign_in['email'])}; samstudio secrets show label_studio_admin_password")

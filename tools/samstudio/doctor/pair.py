@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from samstudio import balancer
+from samstudio import balancer, base_image
 from samstudio.addresses import normalise
 from samstudio.balancer import Balancer
 from samstudio.deployment import Deployment, TlsSettings
@@ -49,6 +49,8 @@ class Pair:
     """What connects this very pair."""
     balancer: Balancer | None = None
     """What stands before the backends of a fleet."""
+    containers: list[str] = field(default_factory=list)
+    """Those of this host that are made of our images, where they are there."""
     tls: TlsSettings | None = None
     """What stands before a deployed Label Studio, if anything does."""
 
@@ -109,6 +111,7 @@ def deployed(deployment: Deployment, *, token: str, password: str, **more: Any) 
         address=backend.address,
         data=deployment.images.host_root,
         balancer=balancer.before(deployment),
+        containers=base_image.containers_of(deployment),
         tls=deployment.tls,
         **more,
     )

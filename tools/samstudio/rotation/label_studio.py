@@ -57,8 +57,8 @@ def secret_key(deployment: Deployment, store: SecretStore, say: Say) -> Rotated:
         store.drop_next(SECRET_KEY)
         service.restart(deployment)
         raise
-    store.settle(SECRET_KEY)
     did, notes = restore.hand_on_token(deployment, say)
+    store.settle(SECRET_KEY)
     ended = "everyone has to sign in again, and personal access tokens of people have to be made anew"
     if deployment.balancer.socket:
         notes.append("backends on other hosts have the old API token until the next ./samstudio deploy")

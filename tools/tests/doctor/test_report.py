@@ -11,7 +11,7 @@ from samstudio.doctor.links import CAUSES, CHAIN, MENDED_BY_FIX
 from samstudio.redact import HIDDEN, redact
 from samstudio.tunnel.failures import FAILURES
 
-from tools.tests.doctor import test_causes, test_certificate, test_containers, test_fleet, test_host
+from tools.tests.doctor import test_base_image, test_causes, test_certificate, test_containers, test_fleet, test_host
 from tools.tests.doctor.produced import MENDED, PRODUCED
 from tools.tests.doctor.rows import ROWS
 
@@ -23,7 +23,7 @@ def test_every_cause_is_produced() -> None:
 
     What ngrok says is gone through in full by `tunnel/test_failures.py`.
     """
-    modules = (test_certificate, test_containers, test_fleet, test_host)
+    modules = (test_base_image, test_certificate, test_containers, test_fleet, test_host)
     assert {each.__name__ for each in modules} <= set(sys.modules)
     produced = {row.cause for row in ROWS} | PRODUCED
     assert {cause.id for cause in CAUSES} - produced == {cause.id for cause in FAILURES} - produced

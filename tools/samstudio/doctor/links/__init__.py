@@ -6,6 +6,7 @@ from samstudio.causes import Cause
 from samstudio.doctor.link import Link
 from samstudio.doctor.links import (
     backend,
+    base_image,
     certificate,
     click,
     containers,
@@ -21,6 +22,7 @@ CHAIN: tuple[Link, ...] = (
     network.ADDRESSES,
     containers.ENGINE,
     containers.CONTAINERS,
+    base_image.BASE_IMAGE,
     network.NETWORK,
     backend.BACKEND,
     backend.AUTH,
