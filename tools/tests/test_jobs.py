@@ -133,8 +133,11 @@ def stepping(seconds: float) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-c", STEPS, str(seconds)]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as ran:
         assert ran.stdout is not None
-        ran.stdout.readline()
-        yield ran
+        try:
+            ran.stdout.readline()
+            yield ran
+        finally:
+            ran.kill()
 
 
 def test_cancel_ends_a_job_between_two_steps_and_both_say_so(tmp_path: Path) -> None:
