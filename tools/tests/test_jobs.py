@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -29,6 +30,13 @@ def job(identifier: str = "masks-3-0123abcd", **more: Any) -> Job:
 @pytest.fixture
 def folder(own_state: Path) -> Path:
     return own_state / "jobs"
+
+
+@pytest.fixture(autouse=True)
+def own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs of these names may run in the tests of somebody else on this machine."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
 
 
 def test_a_job_is_seen_while_it_runs_and_afterwards(tmp_path: Path, folder: Path) -> None:
