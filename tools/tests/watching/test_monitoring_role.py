@@ -31,7 +31,7 @@ WRITE = """
         src: "{{ role }}/templates/{{ 'probe.timer.j2' if item.1 == 'timer' else item.0.name ~ '.service.j2' }}"
         dest: "{{ to }}/{{ item.0.name }}.{{ item.1 }}"
         mode: "0644"
-      loop: "{{ __monitoring_run | product(['service', 'timer']) }}"
+      loop: "{{ __monitoring_run | product(['service', 'timer']) if units else [] }}"
       when: item.1 == 'service' or item.0.kind == 'timer'
     - ansible.builtin.copy:
         content: "{{ [__monitoring_files | sort, gone | sort] | to_json }}"
@@ -41,6 +41,7 @@ WRITE = """
 """
 SETTINGS: dict[str, Any] = {
     "role": str(ROLE),
+    "units": True,
     "ansible_connection": "local",
     "ansible_python_interpreter": sys.executable,
     "monitoring_enabled": True,
@@ -86,7 +87,7 @@ def asked(written: Path) -> dict[str, dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("single"), {"studio": {}})
+    return write(tmp_path_factory.mktemp("single"), {"studio": {}}, units=False)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +111,8 @@ def test_a_single_host_asks_itself_on_loopback(single: Path) -> None:
         "sam2_backend": {"studio": "172.30.9.20:9090"},
     }
     kept, gone = json.loads((single / "files.json").read_text())
-    assert kept == sorted(path.name for path in single.iterdir() if path.suffix in (".service", ".timer"))
+    services = [f"samstudio-{name}.service" for name in ("metrics", "node-exporter", "prometheus")]
+    assert kept == sorted([*services, "samstudio-metrics.timer"])
     absent = ["samstudio-gpus.service", "samstudio-gpus.timer", "samstudio-postgres-exporter.service"]
     assert gone == absent
 
