@@ -1,4 +1,4 @@
-"""The certificate that the TLS proxy serves: whose it is, how long it is good, and what is wrong with it."""
+"""A certificate, that the TLS proxy serves or in a file: whose it is, how long it is good, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 
 from samstudio.deployment import TlsSettings
 
@@ -22,18 +23,27 @@ LATE_PART = 1 / 6
 
 @dataclass(frozen=True)
 class Certificate:
+    #: "acme" and "internal" are renewed by the proxy, "file" by people
     kind: str
+    #: what it has to be for, "" for whatever it is
     domain: str
     #: as openssl writes it
     issuer: str
-    #: UTC, ISO 8601
-    ends: str
-    #: in days, less than 0 for one that has ended
-    left: float
-    #: in days, from its beginning to its end
-    lifetime: float
+    #: its first and its last moment, in seconds since 1970
+    begin: float
+    end: float
     #: whether it is for this domain
     fits: bool
+
+    @property
+    def ends(self) -> str:
+        """UTC, ISO 8601."""
+        return datetime.fromtimestamp(self.end, timezone.utc).isoformat()
+
+    @property
+    def left(self) -> float:
+        """In days, less than 0 for one that has ended."""
+        return (self.end - time.time()) / DAY
 
     @property
     def ended(self) -> bool:
@@ -42,7 +52,16 @@ class Certificate:
     @property
     def soon(self) -> bool:
         """It ends soon, and nobody seems to care."""
-        return self.left < (SOON_DAYS if self.kind == "file" else self.lifetime * LATE_PART)
+        return time.time() > self._soon_from
+
+    @property
+    def wrong_from(self) -> float:
+        """From when on `wrong` says something, in seconds since 1970; 0 for always."""
+        return self._soon_from if self.fits else 0.0
+
+    @property
+    def _soon_from(self) -> float:
+        return self.end - (SOON_DAYS * DAY if self.kind == "file" else (self.end - self.begin) * LATE_PART)
 
     @property
     def remaining(self) -> str:
@@ -72,41 +91,34 @@ def served(tls: TlsSettings) -> Certificate:
         socket.create_connection((tls.address, tls.port), timeout=SECONDS) as connection,
         context.wrap_socket(connection, server_hostname=tls.domain) as secured,
     ):
-        return read(secured.getpeercert(binary_form=True) or b"", tls)
+        der = secured.getpeercert(binary_form=True) or b""
+    return _read(ssl.DER_cert_to_PEM_cert(der).encode(), tls.kind, tls.domain)
 
 
-def read(der: bytes, tls: TlsSettings) -> Certificate:
-    """
+def in_file(file: Path) -> Certificate:
+    """The first certificate of a PEM file, for whatever it is.
+
     Raises:
-        ValueError: this is no certificate, or there is no openssl to read it.
+        OSError: the file cannot be read.
+        ValueError: it holds no certificate that can be.
     """
-    argv = [
-        "openssl",
-        "x509",
-        "-inform",
-        "DER",
-        "-noout",
-        "-startdate",
-        "-enddate",
-        "-issuer",
-        "-checkhost",
-        tls.domain,
-    ]
     try:
-        done = subprocess.run(argv, input=der, capture_output=True, timeout=SECONDS, check=False)
-    except FileNotFoundError as error:
+        return _read(file.read_bytes(), "file", "")
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+
+
+def _read(pem: bytes, kind: str, domain: str) -> Certificate:
+    argv = ["openssl", "x509", "-noout", "-startdate", "-enddate", "-issuer"]
+    asked = ["-checkhost", domain] if domain else []
+    try:
+        done = subprocess.run([*argv, *asked], input=pem, capture_output=True, timeout=SECONDS, check=False)
+    except (FileNotFoundError, subprocess.TimeoutExpired) as error:
         raise ValueError(str(error)) from error
     said = done.stdout.decode(errors="replace")
     told = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
     if not {"notBefore", "notAfter", "issuer"} <= told.keys():
         raise ValueError(done.stderr.decode(errors="replace").strip() or "openssl said nothing of it")
-    begins, ends = (ssl.cert_time_to_seconds(told[name]) for name in ("notBefore", "notAfter"))
-    return Certificate(
-        kind=tls.kind,
-        domain=tls.domain,
-        issuer=told["issuer"].strip(),
-        ends=datetime.fromtimestamp(ends, timezone.utc).isoformat(),
-        left=(ends - time.time()) / DAY,
-        lifetime=(ends - begins) / DAY,
-        fits="does match certificate" in said,
-    )
+    begin, end = (float(ssl.cert_time_to_seconds(told[name])) for name in ("notBefore", "notAfter"))
+    fits = not domain or "does match certificate" in said
+    return Certificate(kind, domain, told["issuer"].strip(), begin, end, fits)

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import httpx
 
-from samstudio import containers
+from samstudio import certificate, containers
 from samstudio.backup import history, manifest
+from samstudio.certificate import Certificate
 from samstudio.deployment import INTERNAL_CA, Deployment
 from samstudio.errors import SamstudioError
 from samstudio.labelstudio import LabelStudio, api_errors, label_studio_client
-from samstudio.watching import certificates, clicks
+from samstudio.watching import clicks
 from samstudio.watching.exposition import Sample
 
 UP = "samstudio_label_studio_up"
@@ -22,8 +23,8 @@ LAST_GOOD = {kind: f"samstudio_{kind.value}_last_good_timestamp_seconds" for kin
 FAILED = {kind: f"samstudio_{kind.value}_failed" for kind in history.Kind}
 BYTES = "samstudio_backup_last_good_bytes"
 SINCE = "samstudio_backups_scheduled_since_timestamp_seconds"
-BEGIN = "samstudio_certificate_begin_timestamp_seconds"
 END = "samstudio_certificate_end_timestamp_seconds"
+WRONG_FROM = "samstudio_certificate_wrong_from_timestamp_seconds"
 BUILT = "samstudio_image_built_timestamp_seconds"
 
 HELPS = {
@@ -35,8 +36,8 @@ HELPS = {
     LAST_GOOD[history.Kind.REHEARSAL]: "When the last good rehearsal of a restore ended; 0 for never.",
     FAILED[history.Kind.REHEARSAL]: "Whether the last rehearsal of a restore failed.",
     SINCE: "Since when backups are made by a timer; 0 where they are not.",
-    BEGIN: "From when a certificate is valid; 0 where that cannot be told.",
     END: "Until when a certificate is valid; 0 where that cannot be told.",
+    WRONG_FROM: "From when on a certificate ends too soon; 0 for one of another domain, and where that cannot be told.",
     BUILT: "When the image of a container was built on this host; 0 where that cannot be told.",
 }
 
@@ -93,24 +94,26 @@ def _certificates(found: Deployment) -> tuple[list[Sample], list[str]]:
     samples: list[Sample] = []
     wrong: list[str] = []
     for name, look in _lookable(found):
+        end = wrong_from = 0.0
         try:
-            begin, end = look()
-        except SamstudioError as error:
-            begin, end = 0, 0
-            wrong.append(f"certificate {name}: {_said(error)}")
-        samples += [Sample(BEGIN, begin, {"certificate": name}), Sample(END, end, {"certificate": name})]
+            seen = look()
+        except (OSError, ValueError) as error:
+            wrong.append(f"certificate {name}: {error}")
+        else:
+            end, wrong_from = seen.end, seen.wrong_from
+            wrong += [f"certificate {name}: {seen.wrong}"] if seen.wrong else []
+        samples += [Sample(END, end, {"certificate": name}), Sample(WRONG_FROM, wrong_from, {"certificate": name})]
     return samples, wrong
 
 
-def _lookable(found: Deployment) -> Iterator[tuple[str, Callable[[], tuple[float, float]]]]:
-    """Each certificate's name, and how its validity is found."""
+def _lookable(found: Deployment) -> Iterator[tuple[str, Callable[[], Certificate]]]:
+    """Each certificate's name, and what looks at it."""
     if found.tls.domain:
-        address = f"{found.tls.address}:{found.tls.port}"
-        yield "label-studio", functools.partial(certificates.served, address, found.tls.domain)
+        yield "label-studio", functools.partial(certificate.served, found.tls)
     for name, file in (("label-studio-ca", INTERNAL_CA), ("database", "label-studio-secrets/database.crt")):
         path = found.config_dir / file
         if path.exists():
-            yield name, functools.partial(certificates.in_file, path)
+            yield name, functools.partial(certificate.in_file, path)
 
 
 def _images(found: Deployment) -> tuple[list[Sample], list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -21,6 +22,7 @@ from samstudio.doctor.link import Known, Result, Status
 from samstudio.doctor.links.certificate import check_certificate
 from samstudio.doctor.pair import Pair
 from samstudio.labelstudio.own_records import OwnRecords
+from samstudio.watching import collect
 
 from tools.tests.doctor.produced import produces
 from tools.tests.servers import free_port
@@ -76,6 +78,14 @@ def pair(folder: Path, tls: TlsSettings) -> Pair:
     return Pair(url, url, url, url, own_records=OwnRecords(folder / "records"), studio_container="studio", tls=tls)
 
 
+def watched(of: Pair, folder: Path) -> tuple[bool, list[str]]:
+    """Whether the alert CertificateEnds is to come, which compares a figure with the time; and what is said then."""
+    assert of.tls
+    samples, wrong = collect._certificates(Deployment(config_dir=folder, tls=of.tls))
+    (moment,) = [each.value for each in samples if each.name == collect.WRONG_FROM]
+    return moment < time.time(), wrong
+
+
 def shown(of: Pair, folder: Path) -> dict[str, object]:
     assert of.tls
     found = status._certificate(Deployment(config_dir=folder, tls=of.tls))
@@ -103,6 +113,7 @@ def test_it_is_told_in_time_whatever_kind_it_is(
     assert (told["kind"], told["domain"], told["wrong"] == "") == (kind, DOMAIN, good)
     assert told["days_left"] == pytest.approx(ends / DAY, abs=0.2)
     assert "a CA of tests" in str(told["issuer"])
+    assert watched(of, tmp_path) == (not good, [] if good else [f"certificate label-studio: {told['wrong']}"])
 
 
 @produces("certificate-ends")
@@ -118,6 +129,7 @@ def test_one_that_is_not_renewed(serve: Serve) -> Result:
 def test_one_that_has_ended(serve: Serve, tmp_path: Path) -> Result:
     of = serve("file", 400 * DAY, -5 * DAY)
     assert shown(of, tmp_path)["wrong"] == "it ended 5 days ago"
+    assert watched(of, tmp_path) == (True, ["certificate label-studio: it ended 5 days ago"])
     result = check_certificate(of, Known())
     assert result.status is Status.FAIL
     assert result.cause
@@ -129,6 +141,7 @@ def test_one_that_has_ended(serve: Serve, tmp_path: Path) -> Result:
 def test_one_of_another_name(serve: Serve, tmp_path: Path) -> Result:
     of = serve("file", DAY, 90 * DAY, "labels.example.com")
     assert shown(of, tmp_path)["wrong"] == f"it is not for {DOMAIN}"
+    assert watched(of, tmp_path) == (True, [f"certificate label-studio: it is not for {DOMAIN}"])
     return check_certificate(of, Known())
 
 
@@ -138,6 +151,7 @@ def test_none_at_all(tmp_path: Path) -> Result:
     told = shown(of, tmp_path)
     assert "none is served" in str(told["wrong"])
     assert told["days_left"] is None
+    assert watched(of, tmp_path)[0]
     return check_certificate(of, Known())
 
 
@@ -147,9 +161,19 @@ def test_without_a_proxy_there_is_nothing_to_look_at(tmp_path: Path) -> None:
     assert check_certificate(of, Known()).status is Status.SKIPPED
 
 
-def test_what_is_no_certificate_is_told() -> None:
-    with pytest.raises(ValueError, match=r"\w"):
-        certificate.read(b"no certificate", TlsSettings(DOMAIN, "file"))
+def test_one_in_a_file_is_read_for_whatever_it_is(tmp_path: Path) -> None:
+    certified(tmp_path, 345 * DAY, 20 * DAY, "labels.example.com")
+    found = certificate.in_file(tmp_path / "certificate")
+    assert (found.fits, found.soon, found.kind) == (True, True, "file")
+    assert found.end - found.begin == pytest.approx(365 * certificate.DAY, abs=2)
+
+
+def test_what_is_no_certificate_is_told(tmp_path: Path) -> None:
+    (tmp_path / "x.crt").write_text("nothing")
+    with pytest.raises(ValueError, match=r"x\.crt: \w"):
+        certificate.in_file(tmp_path / "x.crt")
+    with pytest.raises(FileNotFoundError):
+        certificate.in_file(tmp_path / "y.crt")
 
 
 PLAY = """

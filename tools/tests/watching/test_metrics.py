@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import ssl
-import subprocess
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from socketserver import BaseRequestHandler, ThreadingTCPServer
 from typing import Any
 
 import pytest
 import yaml
 from samstudio import deployment
 from samstudio.backup import history, manifest
-from samstudio.errors import SamstudioError
-from samstudio.watching import certificates, exposition
+from samstudio.watching import exposition
 from samstudio.watching.collect import HELPS
 from samstudio.watching.exposition import Sample
 
 from tools.tests.commands import fails, invoke, run
+from tools.tests.doctor.test_certificate import DAY, Serve
+from tools.tests.doctor.test_certificate import serve as serve
 from tools.tests.test_backup_kept import back_up
 from tools.tests.test_backup_kept import host as host
 from tools.tests.test_backup_kept import target as target
 from tools.tests.watching.promtool import promtool
-
-DAY = 86400
 
 
 @pytest.fixture(autouse=True)
@@ -123,55 +116,23 @@ def test_backups_and_rehearsals_are_told_as_they_were_noted(host: Path, target: 
     assert values(run(host, "metrics"))["samstudio_backups_scheduled_since_timestamp_seconds",] == 0
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for ten days, and its key."""
-    folder = tmp_path_factory.mktemp("certificate")
-    crt, key = folder / "crt.pem", folder / "key.pem"
-    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc"]
-    named = ["-days", "10", "-subj", "/CN=label.example.com", "-keyout", str(key), "-out", str(crt)]
-    subprocess.run([*made, *named], check=True, capture_output=True, timeout=30)
-    return crt, key
-
-
-@contextmanager
-def shown(crt: Path, key: Path) -> Iterator[int]:
-    """A server that shows a certificate and hangs up; its port."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(crt, key)
-
-    class Hello(BaseRequestHandler):
-        def handle(self) -> None:
-            context.wrap_socket(self.request, server_side=True).close()
-
-    with ThreadingTCPServer(("127.0.0.1", 0), Hello) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield int(server.server_address[1])
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def test_certificates_are_told_as_served_and_as_kept(host: Path, certificate: tuple[Path, Path]) -> None:
-    crt, key = certificate
-    (host / deployment.INTERNAL_CA).write_bytes(crt.read_bytes())
+def test_certificates_are_told_as_served_and_as_kept(host: Path, serve: Serve, tmp_path: Path) -> None:
+    of = serve("acme", 70 * DAY, 20 * DAY)
+    assert of.tls
+    (host / deployment.INTERNAL_CA).write_bytes((tmp_path / "certificate").read_bytes())
     described = yaml.safe_load((host / "deployment.yml").read_text())
-    with shown(crt, key) as port:
-        described["tls"] = {"domain": "label.example.com", "port": port}
-        (host / "deployment.yml").write_text(yaml.safe_dump(described))
-        told = values(run(host, "metrics"))
-    for name in ("label-studio", "label-studio-ca"):
-        begin = told["samstudio_certificate_begin_timestamp_seconds", name]
-        assert told["samstudio_certificate_end_timestamp_seconds", name] - begin == 10 * DAY
-        assert begin == pytest.approx(time.time(), abs=600)
-    gone = run(host, "metrics")
-    assert values(gone)["samstudio_certificate_end_timestamp_seconds", "label-studio"] == 0
-    assert any(f"127.0.0.1:{port}" in sentence for sentence in gone["wrong"])
-
-
-def test_what_is_no_certificate_is_said(tmp_path: Path) -> None:
-    (tmp_path / "x.crt").write_text("nothing")
-    with pytest.raises(SamstudioError, match=r"x\.crt cannot be understood"):
-        certificates.in_file(tmp_path / "x.crt")
+    described["tls"] = {"domain": of.tls.domain, "kind": of.tls.kind, "port": of.tls.port}
+    (host / "deployment.yml").write_text(yaml.safe_dump(described))
+    printed = run(host, "metrics")
+    told, soon = values(printed), {"label-studio": 15, "label-studio-ca": 21}
+    for name, days in soon.items():
+        end = told["samstudio_certificate_end_timestamp_seconds", name]
+        assert end == pytest.approx(time.time() + 20 * DAY.total_seconds(), abs=600)
+        wrong_from = told["samstudio_certificate_wrong_from_timestamp_seconds", name]
+        assert end - wrong_from == pytest.approx(days * DAY.total_seconds(), abs=2)
+    wrong = [each for each in printed["wrong"] if each.startswith("certificate ")]
+    assert wrong == ["certificate label-studio-ca: it is good for 20 days only"], "the proxy renews the other one"
+    (host / deployment.INTERNAL_CA).write_text("nothing")
+    told = values(run(host, "metrics"))
+    for name in ("end", "wrong_from"):
+        assert told[f"samstudio_certificate_{name}_timestamp_seconds", "label-studio-ca"] == 0

@@ -39,9 +39,7 @@ WELL: dict[str, str] = {
     f'node_filesystem_avail_bytes{{{STUDIO}, mountpoint="/", fstype="ext4"}}': "11x20",
     f'node_filesystem_size_bytes{{{STUDIO}, mountpoint="/run", fstype="tmpfs"}}': "100x20",
     f'node_filesystem_avail_bytes{{{STUDIO}, mountpoint="/run", fstype="tmpfs"}}': "0x20",
-    # the proxy's own CA: twelve hours, of which a third is left
-    f"samstudio_certificate_begin_timestamp_seconds{{{CERTIFICATE}}}": "-25200x20",
-    f"samstudio_certificate_end_timestamp_seconds{{{CERTIFICATE}}}": "18000x20",
+    f"samstudio_certificate_wrong_from_timestamp_seconds{{{CERTIFICATE}}}": "960x20",
     f"samstudio_backup_failed{{{STUDIO}}}": "0x20",
     f"samstudio_rehearsal_failed{{{STUDIO}}}": "0x20",
     f"samstudio_backup_last_good_timestamp_seconds{{{STUDIO}}}": f"{-1 * DAY}x20",
@@ -64,12 +62,8 @@ FAULTS: list[tuple[str, dict[str, str | None]]] = [
     ("GpuGone", {TEXTFILE % (GPU, "gpus"): "0x20"}),
     ("SlowerPrecision", {"sam2_precision_refused": "1x20"}),
     ("DiskNearlyFull", {'node_filesystem_avail_bytes{instance="studio", mountpoint="/",': "9x20"}),
-    ("CertificateEnds", {"samstudio_certificate_end": "6000x20"}),
-    (
-        "CertificateEnds",
-        {"samstudio_certificate_end": f"{13 * DAY}x20", "samstudio_certificate_begin": f"{-350 * DAY}x20"},
-    ),
-    ("CertificateEnds", {"samstudio_certificate_end": "0x20", "samstudio_certificate_begin": "0x20"}),
+    ("CertificateEnds", {"samstudio_certificate_wrong_from": "540x20"}),
+    ("CertificateEnds", {"samstudio_certificate_wrong_from": "0x20"}),
     ("BackupFailed", {"samstudio_backup_failed": "1x20"}),
     ("BackupTooOld", {"samstudio_backup_last_good": f"{-2 * DAY}x20"}),
     ("RehearsalFailed", {"samstudio_rehearsal_failed": "1x20"}),
@@ -81,8 +75,6 @@ PEACE: list[dict[str, str | None]] = [
     {},
     # one probe that failed, one restart
     {"samstudio_click_right": "1x12 0x1 1x20", 'up{job="sam2_backend"': "1x12 0 1x20"},
-    {"samstudio_certificate_end": f"{60 * DAY}x20", "samstudio_certificate_begin": f"{-350 * DAY}x20"},
-    {"samstudio_certificate_end": f"{13 * DAY}x20", "samstudio_certificate_begin": f"{-10 * DAY}x20"},
     # a timer since an hour, and its first night still to come
     {
         "samstudio_backup_last_good": f"{-400 * DAY}x20",
