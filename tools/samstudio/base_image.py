@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timezone
-
-from docker.errors import NotFound
+from datetime import datetime, timedelta, timezone
 
 from samstudio import containers
 from samstudio.deployment import Deployment
@@ -17,46 +15,53 @@ OLD_DAYS = 30
 
 @dataclass(frozen=True)
 class BaseImage:
-    #: whose base image is the oldest
+    #: what is built on it
     container: str
-    #: UTC, ISO 8601
-    built: str
+    #: UTC
+    built: datetime
 
     @property
-    def days(self) -> int:
-        """Its age."""
-        return (datetime.now(timezone.utc) - datetime.fromisoformat(self.built.replace("Z", "+00:00"))).days
+    def age(self) -> timedelta:
+        return datetime.now(timezone.utc) - self.built
 
     @property
     def old(self) -> bool:
-        return self.days > OLD_DAYS
+        return self.age > timedelta(days=OLD_DAYS)
 
 
-def oldest(names: list[str]) -> BaseImage | None:
-    """The oldest that a container of these names is made on; None where there is no such container.
+def of(container: str) -> BaseImage | None:
+    """The one that a container of this name is built on; None where there is no such container.
 
     Raises:
         SamstudioError: the engine refused.
     """
-    found = []
     with containers.engine_errors():
-        engine = containers.engine()
-        for name in names:
-            try:
-                image = engine.containers.get(name).image
-            except NotFound:
-                continue
-            found.append(BaseImage(name, moment((image.labels or {}).get(LABEL) or image.attrs["Created"])))
-    return min(found, key=lambda each: each.built, default=None)
+        there = containers.found(container)
+        if there is None:
+            return None
+        image = there.image
+    return BaseImage(container, moment((image.labels or {}).get(LABEL) or image.attrs["Created"]))
 
 
-def moment(written: str) -> str:
+def oldest(names: list[str]) -> BaseImage | None:
+    """The oldest that a container of these names is built on; None where there is no such container.
+
+    Raises:
+        SamstudioError: the engine refused.
+    """
+    found = (of(name) for name in names)
+    return min((each for each in found if each), key=lambda each: each.built, default=None)
+
+
+def moment(written: str) -> datetime:
     """To the second: an engine writes nanoseconds, and with an offset where the host has one."""
     whole, offset = written[:19], "+00:00" if written.endswith("Z") else written[-6:]
-    return datetime.fromisoformat(f"{whole}{offset}").astimezone(timezone.utc).isoformat()
+    return datetime.fromisoformat(f"{whole}{offset}").astimezone(timezone.utc)
 
 
 def containers_of(deployment: Deployment) -> list[str]:
-    """The containers of this host that are made of our images, where they are there."""
-    names = (deployment.label_studio.container, deployment.backend.container)
-    return [*names, deployment.database.container, deployment.tls.container]
+    """The containers of this host that are made of our images."""
+    names = [deployment.label_studio.container, deployment.backend.container]
+    if deployment.database.kind == "postgresql" and not deployment.database.host:
+        names.append(deployment.database.container)
+    return [*names, deployment.tls.container] if deployment.tls.domain else names

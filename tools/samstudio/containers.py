@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any
 
 import docker
@@ -60,16 +59,17 @@ def named(name: str, *, tags: str) -> Any:
             ) from error
 
 
-def built(name: str) -> float:
-    """When a container's image was built, in seconds since 1970.
+def found(name: str) -> Any:
+    """A container, running or not; None where there is none of that name.
 
     Raises:
-        SamstudioError: there is no such container, or the engine refused.
+        SamstudioError: the engine refused.
     """
     with engine_errors():
-        created = str(named(name, tags="label_studio").image.attrs["Created"])
-    # RFC 3339 in UTC; its nanoseconds and its Z are nothing that Python 3.10 understands.
-    return datetime.fromisoformat(f"{created[:19]}+00:00").timestamp()
+        try:
+            return engine().containers.get(name)
+        except NotFound:
+            return None
 
 
 def exists(name: str) -> bool:
@@ -77,7 +77,7 @@ def exists(name: str) -> bool:
     Raises:
         SamstudioError: the engine refused.
     """
-    return _found(name) is not None
+    return found(name) is not None
 
 
 def rename(name: str, new: str) -> None:
@@ -99,18 +99,10 @@ def remove(name: str, *, with_image: bool = False) -> None:
         SamstudioError: the engine refused.
     """
     with engine_errors():
-        if (container := _found(name)) is None:
+        if (container := found(name)) is None:
             return
         image = container.attrs["Config"]["Image"]
         container.remove(force=True)
         if with_image:
             with contextlib.suppress(APIError):
                 engine().images.remove(image)
-
-
-def _found(name: str) -> Any:
-    with engine_errors():
-        try:
-            return engine().containers.get(name)
-        except NotFound:
-            return None

@@ -92,7 +92,7 @@ def _base_image(deployment: Deployment) -> dict[str, Any] | None:
         found = base_image.oldest(base_image.containers_of(deployment))
     except SamstudioError:
         return None
-    return {"container": found.container, "built": found.built, "days": found.days} if found else None
+    return {"container": found.container, "built": found.built.isoformat(), "days": found.age.days} if found else None
 
 
 def _certificate(deployment: Deployment) -> dict[str, Any] | None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import httpx
 
-from samstudio import certificate, containers
+from samstudio import base_image, certificate
 from samstudio.backup import history, manifest
+from samstudio.base_image import BaseImage
 from samstudio.certificate import Certificate
 from samstudio.deployment import INTERNAL_CA, Deployment
 from samstudio.errors import SamstudioError
@@ -25,7 +26,7 @@ BYTES = "samstudio_backup_last_good_bytes"
 SINCE = "samstudio_backups_scheduled_since_timestamp_seconds"
 END = "samstudio_certificate_end_timestamp_seconds"
 WRONG_FROM = "samstudio_certificate_wrong_from_timestamp_seconds"
-BUILT = "samstudio_image_built_timestamp_seconds"
+BUILT = "samstudio_base_image_built_timestamp_seconds"
 
 HELPS = {
     UP: "Whether Label Studio answers that it is up.",
@@ -38,7 +39,7 @@ HELPS = {
     SINCE: "Since when backups are made by a timer; 0 where they are not.",
     END: "Until when a certificate is valid; 0 where that cannot be told.",
     WRONG_FROM: "From when on a certificate ends too soon; 0 for one of another domain, and where that cannot be told.",
-    BUILT: "When the image of a container was built on this host; 0 where that cannot be told.",
+    BUILT: "When the base image of a container was built; 0 where that cannot be told.",
 }
 
 
@@ -58,7 +59,7 @@ def collect(
         clicks.probe(found, connect, password, before),
         _backups(found),
         _certificates(found),
-        _images(found),
+        _base_images(found),
     ):
         samples += told
         wrong += said
@@ -116,17 +117,21 @@ def _lookable(found: Deployment) -> Iterator[tuple[str, Callable[[], Certificate
             yield name, functools.partial(certificate.in_file, path)
 
 
-def _images(found: Deployment) -> tuple[list[Sample], list[str]]:
+def _base_images(found: Deployment) -> tuple[list[Sample], list[str]]:
     samples: list[Sample] = []
     wrong: list[str] = []
-    database = [found.database.container] if found.database.kind == "postgresql" and not found.database.host else []
-    for name in (found.label_studio.container, found.backend.container, *database):
+    for name in base_image.containers_of(found):
+        seen: BaseImage | None = None
+        said = "there is none"
         try:
-            built = containers.built(name)
+            seen = base_image.of(name)
         except SamstudioError as error:
-            built = 0
-            wrong.append(f"container {name}: {_said(error)}")
-        samples.append(Sample(BUILT, built, {"container": name}))
+            said = _said(error)
+        samples.append(Sample(BUILT, seen.built.timestamp() if seen else 0, {"container": name}))
+        if seen is None:
+            wrong.append(f"container {name}: {said}")
+        elif seen.old:
+            wrong.append(f"container {name}: the Debian that it is built on is {seen.age.days} days old")
     return samples, wrong
 
 

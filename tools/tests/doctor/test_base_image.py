@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any
 import pytest
 from docker.errors import NotFound
 from samstudio import base_image, containers
+from samstudio.deployment import DatabaseSettings, Deployment, TlsSettings
 from samstudio.doctor.link import Known, Result, Status
 from samstudio.doctor.links.base_image import check_base_image
 from samstudio.doctor.pair import Pair
 from samstudio.labelstudio.own_records import OwnRecords
+from samstudio.watching import collect
 
 from tools.tests.doctor.produced import produces
 
@@ -52,13 +55,37 @@ def test_of_several_the_oldest_counts(pair: Pair, engine: dict[str, Any]) -> Non
     engine |= {"label-studio": image(3, labelled=False), "sam2-backend": image(12)}
     found = base_image.oldest(pair.containers)
     assert found
-    assert (found.container, found.days, found.old) == ("sam2-backend", 12, False)
+    assert (found.container, found.age.days, found.old) == ("sam2-backend", 12, False)
     assert check_base_image(pair, Known()).status is Status.OK
 
 
 def test_nothing_looked_at_is_not_young(pair: Pair, engine: dict[str, Any]) -> None:
     assert check_base_image(pair, Known()).status is Status.SKIPPED
     assert check_base_image(replace(pair, studio_container=""), Known()).status is Status.SKIPPED
+
+
+@pytest.mark.parametrize("days", [base_image.OLD_DAYS - 0.1, base_image.OLD_DAYS + 0.1])
+def test_prometheus_is_told_the_moment_that_doctor_looks_at(
+    pair: Pair, engine: dict[str, Any], tmp_path: Path, days: float
+) -> None:
+    engine |= {"label-studio": image(days), "sam2-backend": image(1)}
+    samples, wrong = collect._base_images(Deployment(config_dir=tmp_path))
+    built = {each.labels["container"]: each.value for each in samples if each.name == collect.BUILT}
+    assert {name: (time.time() - value) / 86400 for name, value in built.items()} == {
+        "label-studio": pytest.approx(days, abs=0.01),
+        "sam2-backend": pytest.approx(1, abs=0.01),
+    }
+    old = check_base_image(pair, Known()).status is Status.WARN
+    assert (old, [each.partition(":")[0] for each in wrong]) == (days > base_image.OLD_DAYS, ["container label-studio"] * old)
+
+
+def test_a_container_that_is_not_there_is_told_as_the_worst(engine: dict[str, Any], tmp_path: Path) -> None:
+    tls = TlsSettings(domain="label.example.com")
+    found = Deployment(config_dir=tmp_path, database=DatabaseSettings(kind="postgresql"), tls=tls)
+    engine |= {"label-studio": image(1), "sam2-backend": image(1), "label-studio-database": image(1)}
+    samples, wrong = collect._base_images(found)
+    assert [each.labels["container"] for each in samples if not each.value] == ["label-studio-tls"]
+    assert wrong == ["container label-studio-tls: there is none"]
 
 
 @produces("base-image-old")
@@ -80,4 +107,4 @@ def test_after_a_month_it_is_told(pair: Pair, engine: dict[str, Any]) -> Result:
     ],
 )
 def test_moments_are_read_as_engines_write_them(written: str, expected: str) -> None:
-    assert base_image.moment(written) == expected
+    assert base_image.moment(written).isoformat() == expected

@@ -57,7 +57,7 @@ def test_where_nothing_answers_all_is_told_as_the_worst(host: Path) -> None:
         ("samstudio_backup_last_good_timestamp_seconds",): 0,
         ("samstudio_rehearsal_last_good_timestamp_seconds",): 0,
         ("samstudio_backups_scheduled_since_timestamp_seconds",): 0,
-        ("samstudio_image_built_timestamp_seconds", "no-such-container"): 0,
+        ("samstudio_base_image_built_timestamp_seconds", "no-such-container"): 0,
     }
     assert {key: told.get(key) for key in worst} == worst
     assert not [key for key in told if key[0] in ("samstudio_click_median_seconds", "samstudio_click_lowest_iou")]

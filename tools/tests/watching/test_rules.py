@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from samstudio.base_image import OLD_DAYS
 
 from tools.tests.test_help import parse
 from tools.tests.watching.promtool import promtool
@@ -18,6 +19,7 @@ ROOT = Path(__file__).parents[3]
 RULES = ROOT / "roles" / "monitoring" / "files" / "rules.yml"
 ALERTS = {rule["alert"]: rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]}
 DAY = 86400
+MONTH = OLD_DAYS * DAY
 STUDIO, GPU = 'instance="studio"', 'instance="gpu1"'
 CERTIFICATE = f'{STUDIO}, certificate="label-studio"'
 TEXTFILE = 'node_textfile_mtime_seconds{%s, file="/var/lib/samstudio/metrics/%s.prom"}'
@@ -40,6 +42,7 @@ WELL: dict[str, str] = {
     f'node_filesystem_size_bytes{{{STUDIO}, mountpoint="/run", fstype="tmpfs"}}': "100x20",
     f'node_filesystem_avail_bytes{{{STUDIO}, mountpoint="/run", fstype="tmpfs"}}': "0x20",
     f"samstudio_certificate_wrong_from_timestamp_seconds{{{CERTIFICATE}}}": "960x20",
+    f'samstudio_base_image_built_timestamp_seconds{{{STUDIO}, container="label-studio"}}': f"{1200 - MONTH}x20",
     f"samstudio_backup_failed{{{STUDIO}}}": "0x20",
     f"samstudio_rehearsal_failed{{{STUDIO}}}": "0x20",
     f"samstudio_backup_last_good_timestamp_seconds{{{STUDIO}}}": f"{-1 * DAY}x20",
@@ -64,6 +67,7 @@ FAULTS: list[tuple[str, dict[str, str | None]]] = [
     ("DiskNearlyFull", {'node_filesystem_avail_bytes{instance="studio", mountpoint="/",': "9x20"}),
     ("CertificateEnds", {"samstudio_certificate_wrong_from": "540x20"}),
     ("CertificateEnds", {"samstudio_certificate_wrong_from": "0x20"}),
+    ("BaseImageOld", {"samstudio_base_image_built": f"{-MONTH}x20"}),
     ("BackupFailed", {"samstudio_backup_failed": "1x20"}),
     ("BackupTooOld", {"samstudio_backup_last_good": f"{-2 * DAY}x20"}),
     ("RehearsalFailed", {"samstudio_rehearsal_failed": "1x20"}),

@@ -23,8 +23,8 @@ def check_base_image(pair: Pair, _: Known) -> Result:
     found = base_image.oldest(pair.containers)
     if found is None:
         return skipped("no container of ours is here")
-    seen = f"{found.container} is built on a Debian of {found.built[:10]}"
-    return warning(BASE_IMAGE_OLD, seen, container=found.container, days=found.days) if found.old else ok(seen)
+    seen = f"{found.container} is built on a Debian of {found.built:%Y-%m-%d}"
+    return warning(BASE_IMAGE_OLD, seen, container=found.container, days=found.age.days) if found.old else ok(seen)
 
 
 BASE_IMAGE = Link("base-image", check_base_image, needs=("engine",), causes=(BASE_IMAGE_OLD,))
