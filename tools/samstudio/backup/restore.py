@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import samstudio
-from samstudio import token_delivery
+from samstudio import credentials, token_delivery
 from samstudio.backup import database, journal, keep, manifest, older, room, service, since
 from samstudio.backup.journal import Journal, Phase
 from samstudio.backup.manifest import DATA, SECRETS, Advance, Bar, Manifest
@@ -21,7 +21,7 @@ from samstudio.backup.swap import SwapFolders
 from samstudio.deployment import Deployment
 from samstudio.errors import SamstudioError
 from samstudio.labelstudio import tokens
-from samstudio.secret_store import SecretStore
+from samstudio.secret_store import BACKEND_PASSWORD, SecretStore
 
 Say = Callable[[str], None]
 #: the folder that role label_studio mounts into its container: copies of secrets
@@ -250,10 +250,14 @@ def settle(deployment: Deployment, begun: Journal, say: Say) -> Restored:
     removals = [] if begun.older else [line for each in begun.swaps if (line := each.removal(each.kept))]
     restored = Restored(str(begun.contents), removals)
     restored.did, restored.notes = hand_on_token(deployment, say)
-    if deployment.balancer.socket and not begun.older and _secrets_changed(begun):
-        restored.notes.append(
-            "The backends still have the secrets from before: ./samstudio deploy brings them the restored ones."
-        )
+    if not begun.older and _secrets_changed(begun):
+        did, notes = credentials.renew(BACKEND_PASSWORD, say)
+        restored.did += did
+        restored.notes += notes
+        if deployment.balancer.socket:
+            restored.notes.append(
+                "The backends still have the secrets from before: ./samstudio deploy brings them the restored ones."
+            )
     (journal.keep if begun.older else journal.end)(deployment.config_dir)
     return restored
 
