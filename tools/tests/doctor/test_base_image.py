@@ -46,9 +46,11 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def image(days: float, *, labelled: bool = True) -> Any:
-    written = (datetime.now(timezone.utc) - timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%S")
-    labels = {base_image.LABEL: f"{written}Z"} if labelled else None
-    return SimpleNamespace(labels=labels, attrs={"Created": f"{written}.123456789Z"})
+    """What was built today on a base of that age; without the label, nobody knows better than the image itself."""
+    now = datetime.now(timezone.utc)
+    base, today = ((now - timedelta(days=each)).strftime("%Y-%m-%dT%H:%M:%S") for each in (days, 0))
+    labels = {base_image.LABEL: f"{base}Z"} if labelled else None
+    return SimpleNamespace(labels=labels, attrs={"Created": f"{today if labelled else base}.123456789Z"})
 
 
 def test_of_several_the_oldest_counts(pair: Pair, engine: dict[str, Any]) -> None:
