@@ -1,4 +1,4 @@
-"""A certificate, that the TLS proxy serves or in a file: whose it is, how long it is good, and what is wrong with it."""
+"""A certificate that the TLS proxy serves, or of a file: whose it is, how long it is good, what is wrong with it."""
 
 from __future__ import annotations
 

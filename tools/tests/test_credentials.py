@@ -30,8 +30,8 @@ def systemctl(folder: Path, monkeypatch: pytest.MonkeyPatch, *, active: str = ""
     noted.touch()
     program.write_text(
         "#!/bin/sh\n"
-        f"[ \"$1\" = is-active ] && {{ [ \"$3\" = '{active}' ]; exit; }}\n"
-        f"echo \"$2 $(cat {folder}/secrets/{BACKEND_PASSWORD} | wc -l)\" >> {noted}\n"
+        f'[ "$1" = is-active ] && {{ [ "$3" = \'{active}\' ]; exit; }}\n'
+        f'echo "$2 $(cat {folder}/secrets/{BACKEND_PASSWORD} | wc -l)" >> {noted}\n'
         f"exit {int(not restarts)}\n"
     )
     program.chmod(0o755)

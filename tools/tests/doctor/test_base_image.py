@@ -78,7 +78,10 @@ def test_prometheus_is_told_the_moment_that_doctor_looks_at(
         "sam2-backend": pytest.approx(1, abs=0.01),
     }
     old = check_base_image(pair, Known()).status is Status.WARN
-    assert (old, [each.partition(":")[0] for each in wrong]) == (days > base_image.OLD_DAYS, ["container label-studio"] * old)
+    assert (old, [each.partition(":")[0] for each in wrong]) == (
+        days > base_image.OLD_DAYS,
+        ["container label-studio"] * old,
+    )
 
 
 def test_a_container_that_is_not_there_is_told_as_the_worst(engine: dict[str, Any], tmp_path: Path) -> None:
