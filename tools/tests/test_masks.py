@@ -78,11 +78,11 @@ def project(
     """Makes a project whose tasks have their boxes in annotations, or in predictions of a model version."""
     with connect(server.url, SecretStore(deployed / "secrets").read(API_TOKEN)) as studio:
 
-        def make(count: int, version: str = "", config: str = CONFIG) -> Project:
+        def make(count: int, version: str = "", config: str = CONFIG, first: int = 0) -> Project:
             name = re.sub(r"\W", "", request.node.name)
             (server.images / name).mkdir()
             made = Project(studio, int(projects.create(studio, name[-50:], config).id or 0), {})
-            drawn = {f"{number}.png": boxed_scenes.draw(number) for number in range(count)}
+            drawn = {f"{number}.png": boxed_scenes.draw(number) for number in range(first, first + count)}
             for file, scene in drawn.items():
                 (server.images / name / file).write_bytes(scene.png)
             made.import_([task_of(f"{name}/{file}", scene.boxes, version) for file, scene in drawn.items()])
@@ -407,7 +407,7 @@ def fleet(deployed: Path, model: Model, server: RunningLabelStudio, tmp_path: Pa
 
 
 def test_a_job_on_a_fleet_embeds_each_image_where_its_clicks_go(fleet: Fleet, project: Callable[..., Project]) -> None:
-    made, before = project(24), fleet.encodes()
+    before, made = fleet.encodes(), project(24, first=1000)  # no image that a test before this had embedded
     ran = started(fleet.config, made.number)
     names: list[set[str]] = [set(), set()]
     while ran.poll() is None:
