@@ -14,6 +14,7 @@ from samstudio.commands.click import click
 from samstudio.commands.copy_to_postgresql import copy_to_postgresql
 from samstudio.commands.doctor import doctor
 from samstudio.commands.masks import masks
+from samstudio.commands.metrics import metrics
 from samstudio.commands.prewarm import prewarm
 from samstudio.commands.register import register
 from samstudio.commands.restore import restore
@@ -61,6 +62,7 @@ verb(app, register, section=CONNECTING)
 verb(app, click, section=CONNECTING)
 verb(app, prewarm, section=CONNECTING)
 verb(app, masks, section=CONNECTING)
+verb(app, metrics, section=SCRIPTS)
 for each_app, section in (
     (jobs.app, CONNECTING),
     (tunnel.app, CONNECTING),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import docker
@@ -57,6 +58,18 @@ def named(name: str, *, tags: str) -> Any:
                 expected="what was deployed here",
                 command=f"./samstudio deploy --tags {tags}",
             ) from error
+
+
+def built(name: str) -> float:
+    """When a container's image was built, in seconds since 1970.
+
+    Raises:
+        SamstudioError: there is no such container, or the engine refused.
+    """
+    with engine_errors():
+        created = str(named(name, tags="label_studio").image.attrs["Created"])
+    # RFC 3339 in UTC; its nanoseconds and its Z are nothing that Python 3.10 understands.
+    return datetime.fromisoformat(f"{created[:19]}+00:00").timestamp()
 
 
 def exists(name: str) -> bool:

@@ -100,6 +100,12 @@ class BackupSettings:
 
 
 @dataclass(frozen=True, config=_READ)
+class TlsSettings:
+    #: HOST:PORT of the TLS proxy as this host reaches it, "" without one
+    address: str = ""
+
+
+@dataclass(frozen=True, config=_READ)
 class Deployment:
     """What was deployed on this host; the defaults are those of the quick start."""
 
@@ -111,6 +117,7 @@ class Deployment:
     project: ProjectSettings = field(default_factory=ProjectSettings)
     images: ImageSettings = field(default_factory=ImageSettings)
     backups: BackupSettings = field(default_factory=BackupSettings)
+    tls: TlsSettings = field(default_factory=TlsSettings)
     #: whether a deployment.yml describes this pair
     described: bool = False
 

@@ -17,11 +17,12 @@ START_SECONDS = 30
 
 
 @contextlib.contextmanager
-def running(folder: Path, backends: Mapping[str, str]) -> Iterator[tuple[str, Path]]:
+def running(folder: Path, backends: Mapping[str, str], metrics_port: int = 0) -> Iterator[tuple[str, Path]]:
     """Start it in an empty folder and stop it afterwards.
 
     Args:
         backends: `HOST:PORT` by name.
+        metrics_port: where it tells Prometheus of them, 0 for nowhere.
 
     Yields:
         its URL, and its admin socket.
@@ -34,6 +35,8 @@ def running(folder: Path, backends: Mapping[str, str]) -> Iterator[tuple[str, Pa
         ansible_managed="A test's.",
         sam2_backend_port=port,
         backend_balancer_health_interval=1,
+        backend_balancer_tells=bool(metrics_port),
+        monitoring_balancer_port=metrics_port,
         samstudio_tools_backends=[{"name": name, "reached_at": address} for name, address in backends.items()],
     )
     (folder / "haproxy.cfg").write_text(config.replace("/run/balancer/admin.sock", str(socket)))

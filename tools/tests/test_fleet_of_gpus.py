@@ -82,6 +82,7 @@ def test_the_balancer_is_told_of_each() -> None:
         ansible_managed="",
         sam2_backend_port=9090,
         backend_balancer_health_interval=2,
+        backend_balancer_tells=False,
         samstudio_tools_backends=backends,
     )
     servers = [line.split()[1:] for line in told.splitlines() if line.startswith("    server ")]

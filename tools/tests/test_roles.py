@@ -97,6 +97,10 @@ def test_a_specification_is_of_an_entry_point_that_is_used(role: str) -> None:
         ({"backups_to": "restic:/mnt/usb"}, "backups_password_file= (expected"),
         ({"backups_keep": 0}, "backups_keep=0"),
         ({"backups_at": "2:15"}, "backups_at=2:15"),
+        (
+            {"monitoring_enabled": True, "monitoring_alertmanagers": ["http://a:9093"]},
+            "['http://a:9093'] (expected a list",
+        ),
         ({"samstudio_registry_user": "robot"}, "Found samstudio_registry_user=robot without"),
         (
             {"samstudio_registry_user": "robot", "samstudio_registry_password_file": "/nowhere/password"},

@@ -189,3 +189,30 @@ def test_backend_is_not_clicked_before_there_is_a_project(
     assert code == 3, answer
     assert "no project" in answer["error"]["message"]
     assert backend.behaviour.seen == []
+
+
+def clicked(folder: Path) -> dict[str, dict[str, float]]:
+    """What the click probe tells, by way and by metric."""
+    file = folder.parent / "samstudio.prom"
+    told = [each for each in run(folder, "metrics", "--to", str(file))["metrics"] if "through" in each["labels"]]
+    ways = {each["labels"]["through"] for each in told}
+    return {way: {each["name"]: each["value"] for each in told if each["labels"]["through"] == way} for way in ways}
+
+
+def test_the_click_probe_tells_each_way_what_it_gave(deployed: Path, fleet: HAProxy, backend: StandIn) -> None:
+    described = yaml.safe_load((deployed / "deployment.yml").read_text())
+    described["balancer"]["backends"] = [{"name": "gpu1"}, {"name": "gpu2"}]
+    (deployed / "deployment.yml").write_text(yaml.safe_dump(described))
+    good = clicked(deployed)
+    assert set(good) == {"label-studio", "gpu1", "gpu2"}
+    assert {each["samstudio_click_right"] for each in good.values()} == {1}
+    assert {each["samstudio_click_lowest_iou"] for each in good.values()} == {1}
+    assert all(0 < each["samstudio_click_median_seconds"] < 60 for each in good.values())
+    backend.behaviour.predict = "wrong-mask"
+    wrong = clicked(deployed)
+    assert {each["samstudio_click_right"] for each in wrong.values()} == {0}
+    assert all(each["samstudio_click_lowest_iou"] < 0.8 for each in wrong.values())
+    last = "samstudio_click_last_right_timestamp_seconds"
+    assert {way: each[last] for way, each in wrong.items()} == {
+        way: pytest.approx(each[last]) for way, each in good.items()
+    }

@@ -1,0 +1,1 @@
+"""What Prometheus is told of a deployment that no server tells of itself: clicks, backups, certificates, images."""
