@@ -24,7 +24,7 @@ RULES = yaml.safe_load((FILES / "rules.yml").read_text())["groups"][0]["rules"]
 EXPORTED_NAME = re.compile(r"(?m)^([a-z]\w*)(?:[{]| )")
 #: what stands in an expression and is no metric
 SYNTAX = {"sum", "by", "rate", "time", "avg", "histogram_quantile", "count", "and", "or", "unless", "on", "absent"}
-#: of PostgreSQL's exporter 0.11, seen by hand
+#: of PostgreSQL's exporter, as its documentation has them
 POSTGRESQL = {"pg_up", "pg_stat_database_numbackends", "pg_database_size_bytes"}
 #: of HAProxy: `test_haproxy_tells_what_is_asked_for`
 HAPROXY = {"haproxy_server_status", "haproxy_server_http_responses_total"}
