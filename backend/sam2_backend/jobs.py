@@ -55,7 +55,10 @@ class Jobs:
         self._told: OrderedDict[str, ToldJob] = OrderedDict()
 
     def tell(self, told: object) -> None:
-        """What came with a request: {"name", "total", "done", "failed", "rate"}, or None. Raises Problem (400)."""
+        """What came with a request: {"name", "total", "done", "failed", "rate"}, or None. Raises Problem (400).
+
+        "ended": it goes no further, whatever is left.
+        """
         if told is None:
             return
         if not isinstance(told, Mapping) or not _is_usable(told):
@@ -63,7 +66,7 @@ class Jobs:
         total, done, failed = (int(told[word]) for word in ("total", "done", "failed"))
         job = ToldJob(total, done, failed, float(told["rate"]), self._clock())
         self._told.pop(str(told["name"]), None)
-        if job.left:
+        if job.left and not told.get("ended"):
             self._told[str(told["name"])] = job
         while len(self._told) > MOST:
             self._told.popitem(last=False)

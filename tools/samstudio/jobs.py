@@ -21,7 +21,8 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from samstudio import files, lock, moments
+from samstudio import ending, files, lock, moments
+from samstudio.ending import Ended
 from samstudio.errors import NothingToLookAt, SamstudioError
 from samstudio.processes import started_at
 
@@ -29,7 +30,8 @@ from samstudio.processes import started_at
 WRITE_SECONDS = 1.0
 #: A request that was under way when its process was killed is waited for so long.
 SETTLE_SECONDS, SETTLE_PAUSE = 20.0, 0.5
-END_SECONDS = 10.0
+#: To store what is made, and to hear of it that a backend is away.
+END_SECONDS = 60.0
 #: Files of jobs that ended: the newest so many are kept, for so many days.
 KEPT, KEPT_DAYS = 100, 30
 RUNNING, INTERRUPTED, DONE, FAILED, CANCELLED = "running", "interrupted", "done", "failed", "cancelled"
@@ -73,6 +75,10 @@ class Progress:
         """At this rate; None while there is none."""
         left = self.total - self.done - self.failed
         return round(left / self.rate, 1) if self.rate > 0 else (0.0 if left <= 0 else None)
+
+    @property
+    def so_far(self) -> str:
+        return f"{self.done + self.failed} of {self.total} tasks are over" if self.total else "no task is over yet"
 
     def words(self) -> dict[str, Any]:
         """What a backend shows of it."""
@@ -193,6 +199,7 @@ def kept(job: Job) -> Iterator[Record]:
 
     Raises:
         SamstudioError: the file cannot be written, or what ended the job.
+        Ended: this process was asked to end, between two steps.
     """
     record = Record(job)
     earlier = _read(folder() / f"{job.id}.json")
@@ -201,10 +208,17 @@ def kept(job: Job) -> Iterator[Record]:
     record.write()
     _remove_old()
     try:
-        yield record
+        with ending.between_steps():
+            yield record
     except SamstudioError as error:
         record.ended(FAILED, error)
         raise
+    except Ended as ended:
+        record.write()
+        raise Ended(
+            f"Ended as asked, while {job.doing}: {job.progress.so_far}, and what is done is in Label Studio. "
+            f"Go on: samstudio jobs resume {job.id}"
+        ) from ended
     record.ended(DONE)
 
 
@@ -228,7 +242,7 @@ def named(identifier: str) -> Job:
 
 
 def cancel(identifier: str) -> Job:
-    """End a job's process if it runs, and mark the job. What is stored stays.
+    """End a job's process between two tasks if it runs, and mark the job. What is stored stays.
 
     Raises:
         SamstudioError: it has ended before, or its process does not end.
@@ -255,6 +269,7 @@ def cancel(identifier: str) -> Job:
         time.sleep(0.1)
         job = named(identifier)
     with lock.alone(job.id) as ours:
+        job = named(identifier)  # what it wrote last
         if ours and not job.end:
             Record(job).ended(CANCELLED)
     return job

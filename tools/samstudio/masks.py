@@ -17,8 +17,9 @@ from functools import partial
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from samstudio import lock
+from samstudio import ending, lock
 from samstudio.backend_client import Backend, BackendError
+from samstudio.ending import Ended
 from samstudio.errors import NothingToLookAt, SamstudioError
 from samstudio.jobs import Progress, Record
 from samstudio.labelstudio import LabelStudio, predictions, projects
@@ -145,9 +146,11 @@ class Job:
         Raises:
             NothingToLookAt: no task, or none with boxes.
             SamstudioError: labels that no control can hold as a mask.
+            Ended: this process was asked to end.
         """
         found = Survey(already=predictions.count_with(self.studio, self.project, self.version))
         for page in self._lacking(only):
+            ending.step()
             for task, report in zip(page, self._asked(page, survey=True), strict=True):
                 if limit and len(found.tasks) >= limit:
                     break
@@ -171,6 +174,7 @@ class Job:
 
         Raises:
             SamstudioError: a server refused, or was away for longer than `PATIENCE`; what is stored stays.
+            Ended: this process was asked to end; what is made is stored.
         """
         begun = stored_at = time.monotonic()
         self.progress.total = len(survey.tasks) + len(survey.failures)
@@ -193,7 +197,13 @@ class Job:
         except SamstudioError as error:
             error.changed = stored > 0
             raise
-        self._told_the_end()
+        except Ended:
+            self._progressed(total, len(survey.failures), time.monotonic() - begun)
+            self._leave(unstored, record)
+            if record:
+                record.tell(self.progress, total.failures, total.problems)
+            raise
+        self._tell_the_end()
         return {
             **described(self, survey, dry_run=False),
             "changed": stored > 0,
@@ -204,6 +214,15 @@ class Job:
             "problems": total.problems,
             "seconds": round(time.monotonic() - begun, 1),
         }
+
+    def _leave(self, unstored: Outcome, record: Record | None) -> None:
+        """Store what is made, unless Label Studio is away, and tell the backends that this job goes no further."""
+        try:
+            self._store(unstored.predictions, record)
+        except (SamstudioError, Ended):
+            self.progress.done -= len(unstored.predictions)
+            self.progress.masks -= unstored.masks
+        self._tell_the_end()
 
     def _progressed(self, total: Outcome, hopeless: int, seconds: float) -> None:
         """hopeless: failures that the survey found."""
@@ -225,16 +244,17 @@ class Job:
         """In the tasks' order; only a few batches ahead of whoever stores them."""
         size, lanes = (1, LANES_EACH * len(self.fleet)) if self.fleet else (BATCH, LANES)
         waiting: deque[Future[Outcome]] = deque()
-        with ThreadPoolExecutor(lanes) as pool:
-            try:
-                for start in range(0, len(ids), size):
-                    waiting.append(pool.submit(self._made, ids[start : start + size]))
-                    if len(waiting) > lanes:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+        pool = ThreadPoolExecutor(lanes)
+        try:
+            for start in range(0, len(ids), size):
+                ending.step()
+                waiting.append(pool.submit(self._made, ids[start : start + size]))
+                if len(waiting) > lanes:
+                    yield ending.result(waiting.popleft())
+            while waiting:
+                yield ending.result(waiting.popleft())
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _made(self, ids: Sequence[int]) -> Outcome:
         tasks = patiently(partial(predictions.tasks_of, self.studio, self.project, ids))
@@ -248,6 +268,7 @@ class Job:
         outcome = Outcome()
         if not tasks:
             return outcome
+        ending.step()
         for task, report in zip(tasks, patiently(partial(self._asked, tasks)), strict=True):
             if report["state"] == "left" and len(tasks) > 1:
                 outcome.add(self._ask([task]))
@@ -273,7 +294,7 @@ class Job:
     def _asked(self, tasks: Sequence[dict[str, Any]], *, survey: bool = False) -> list[dict[str, Any]]:
         return self.backend.masks(self._question(tasks, survey=survey), SECONDS)
 
-    def _question(self, tasks: Sequence[dict[str, Any]], *, survey: bool) -> dict[str, Any]:
+    def _question(self, tasks: Sequence[dict[str, Any]], *, survey: bool, ended: bool = False) -> dict[str, Any]:
         unused = "predictions" if self.wanted.source == "annotations" else "annotations"
         return {
             "project": self.project,
@@ -284,14 +305,14 @@ class Job:
             "labels": list(self.wanted.labels) or None,
             "seconds": SECONDS,
             "survey": survey,
-            "job": None if survey else {"name": self.name, **self.progress.words()},
+            "job": None if survey else {"name": self.name, **self.progress.words(), "ended": ended},
         }
 
-    def _told_the_end(self) -> None:
+    def _tell_the_end(self) -> None:
         """A backend shows a job until it hears this; of one that was killed, until it was silent for some minutes."""
         for backend in self.fleet or (self.backend,):
             with suppress(BackendError):
-                backend.masks(self._question([], survey=False), SECONDS)
+                backend.masks(self._question([], survey=False, ended=True), seconds=0)
 
     def _store(self, made: Sequence[dict[str, Any]], record: Record | None) -> int:
         if not made:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from samstudio import ending
 from samstudio.backend_client import BackendError
 from samstudio.labelstudio import LabelStudioError
 from samstudio.output import say
@@ -20,6 +21,7 @@ def patiently(action: Callable[[], T]) -> T:
 
     Raises:
         SamstudioError: it refused, or was away for longer than `PATIENCE`.
+        Ended: this process was asked to end.
     """
     deadline = time.monotonic() + PATIENCE
     said = False
@@ -33,4 +35,4 @@ def patiently(action: Callable[[], T]) -> T:
             if not said:
                 say(f"{error.message} Waiting for it …")
                 said = True
-            time.sleep(PAUSE)
+            ending.wait(PAUSE)

@@ -8,6 +8,9 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,7 @@ from samstudio import jobs, lock, moments
 from samstudio.errors import NothingToLookAt, SamstudioError
 from samstudio.jobs import Job, Order, Progress, Record
 
-from tools.tests.commands import TOOLS, fails, invoke, run
+from tools.tests.commands import TOOLS, fails, invoke, run, typed
 
 
 def job(identifier: str = "masks-3-0123abcd", **more: Any) -> Job:
@@ -27,6 +30,13 @@ def job(identifier: str = "masks-3-0123abcd", **more: Any) -> Job:
 @pytest.fixture
 def folder(own_state: Path) -> Path:
     return own_state / "jobs"
+
+
+@pytest.fixture(autouse=True)
+def own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs of these names may run in the tests of somebody else on this machine."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
 
 
 def test_a_job_is_seen_while_it_runs_and_afterwards(tmp_path: Path, folder: Path) -> None:
@@ -105,27 +115,80 @@ def test_what_never_arrives_is_not_waited_for_for_ever(monkeypatch: pytest.Monke
         assert record.job.sending == {}
 
 
-RUNS = """
+STEPS = """
 import sys, time
-from samstudio import jobs, lock
+from samstudio import ending, jobs, lock
+from samstudio.jobs import Progress
 from tools.tests.test_jobs import job
-with lock.alone(job().id), jobs.kept(job()):
-    print("begun", flush=True)
-    time.sleep(600)
+try:
+    with lock.alone(job().id), jobs.kept(job()) as record:
+        record.doing("making masks")
+        for done in range(3000):
+            record.tell(Progress(3000, done, 0, 20.0))
+            print(done, flush=True)
+            ending.step()
+            time.sleep(float(sys.argv[1]))
+except ending.Ended as ended:
+    print(ended, file=sys.stderr)
+    ending.leave()
 """
 
 
-def test_cancel_ends_the_process_and_marks_the_job(tmp_path: Path) -> None:
+@contextmanager
+def stepping(seconds: float) -> Iterator[subprocess.Popen[str]]:
+    """A job that runs in a process of its own, with steps of so many seconds, and has begun."""
     environment = {**os.environ, "PYTHONPATH": f"{TOOLS}:{TOOLS.parent}"}
-    with subprocess.Popen([sys.executable, "-c", RUNS], env=environment, stdout=subprocess.PIPE) as ran:
+    command = [sys.executable, "-c", STEPS, str(seconds)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as ran:
         assert ran.stdout is not None
-        ran.stdout.readline()
+        try:
+            ran.stdout.readline()
+            yield ran
+        finally:
+            ran.kill()
+
+
+def test_cancel_ends_a_job_between_two_steps_and_both_say_so(tmp_path: Path) -> None:
+    with stepping(0.02) as ran:
         assert jobs.named(job().id).state == "running"
         cancelled = run(tmp_path, "jobs", "cancel", job().id)["job"]
-        assert cancelled["state"] == "cancelled"
-        assert ran.wait(10) == -signal.SIGTERM
-    assert run(tmp_path, "jobs", "show", job().id)["job"]["state"] == "cancelled"
+        steps, said = ran.communicate(timeout=10)
+        assert ran.returncode == -signal.SIGTERM
+    assert (cancelled["state"], cancelled["done"]) == ("cancelled", int(steps.split()[-1]))
+    assert said.strip() == (
+        f"Ended as asked, while making masks: {cancelled['done']} of 3000 tasks are over, "
+        f"and what is done is in Label Studio. Go on: samstudio jobs resume {job().id}"
+    )
+    (listed,) = run(tmp_path, "jobs", "list")["jobs"]
+    assert listed == run(tmp_path, "jobs", "show", job().id)["job"] == cancelled
+    shown = typed("jobs", "show", job().id).stdout
+    assert f"{job().id} cancelled: making masks, {cancelled['done']} of 3000 tasks" in shown
+    assert f"go on: samstudio jobs resume {job().id}" in shown
     assert fails(tmp_path, "jobs", "cancel", job().id)["found"] == "cancelled"
+
+
+def test_a_job_whose_step_takes_long_ends_at_the_second_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "END_SECONDS", 0.5)
+    with stepping(600) as ran:
+        with pytest.raises(SamstudioError, match="does not end"):
+            jobs.cancel(job().id)
+        ran.send_signal(signal.SIGINT)
+        assert ran.wait(10) == -signal.SIGINT
+    assert jobs.named(job().id).state == "interrupted"
+
+
+def test_resume_says_what_becomes_of_a_job_that_was_cancelled(tmp_path: Path) -> None:
+    record = Record(job(failures=[{"task": 5, "reason": "No."}]))
+    record.job.progress = Progress(10, 3, 1)
+    record.ended(jobs.CANCELLED)
+    began = f"{job().id} was cancelled: 4 of 10 tasks are over. It goes on with "
+    for options, rest in (
+        ((), "all that is missing; what is stored stays."),
+        (("--failed",), "its 1 failed tasks alone; what is stored stays."),
+    ):
+        said = typed("--config-dir", str(tmp_path), "jobs", "resume", job().id, *options).stderr
+        assert said.startswith(began + rest)
+    assert Progress().so_far == "no task is over yet"
 
 
 def test_cancel_ends_no_process_that_has_taken_the_number(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ import httpx
 import numpy as np
 import pytest
 import yaml
-from samstudio import backend_client, masks, patience, samples
+from samstudio import backend_client, jobs, masks, patience, samples
 from samstudio.labelstudio import LabelStudio, api_errors, connect, ml_backends, predictions, projects
 from samstudio.patience import patiently
 from samstudio.secret_store import API_TOKEN, SecretStore
@@ -255,22 +255,31 @@ def wait_for_some(made: Project, some: int, process: subprocess.Popen[str]) -> N
 def test_killed_anywhere_and_started_again_there_is_one_prediction_a_task(
     deployed: Path, model: Model, server: RunningLabelStudio, project: Callable[..., Project]
 ) -> None:
-    """The tool twice, then the backend and Label Studio, which come back while the tool waits for them."""
+    """The tool, once by `jobs cancel`; then backend and Label Studio, which come back while the tool waits for them."""
     made = project(KILLED)
-    for some in (1, 70):
-        ran = started(deployed, made.number)
-        wait_for_some(made, some, ran)
-        (told,) = [job for job in model.status()["jobs"] if job["name"].startswith(f"masks-{made.number}-")]
-        assert f'sam2_job_tasks{{job="{told["name"]}",tasks="total"}}' in model.metrics()
-        os.killpg(ran.pid, signal.SIGKILL)
-        ran.communicate()
-        assert sum(made.made().values()) < KILLED
     ran = started(deployed, made.number)
-    wait_for_some(made, 140, ran)
+    wait_for_some(made, 1, ran)
+    (told,) = [job for job in model.status()["jobs"] if job["name"].startswith(f"masks-{made.number}-")]
+    assert f'sam2_job_tasks{{job="{told["name"]}",tasks="total"}}' in model.metrics()
+    os.killpg(ran.pid, signal.SIGKILL)
+    ran.communicate()
+    ran = started(deployed, made.number)
+    while (job := jobs.named(told["name"])).process != ran.pid or job.progress.done < 20:
+        assert ran.poll() is None, ran.communicate()
+        time.sleep(0.02)
+    cancelled = run(deployed, "jobs", "cancel", told["name"])["job"]
+    _, said = ran.communicate(timeout=10)
+    assert (ran.returncode, cancelled["state"]) == (-signal.SIGTERM, "cancelled")
+    assert f"Ended as asked, while making masks: {cancelled['done']} of {cancelled['total']} tasks are over" in said
+    stored = sum(made.made().values())
+    assert stored == KILLED - cancelled["total"] + cancelled["done"] < KILLED
+    assert model.status()["jobs"] == []
+    ran = started(deployed, made.number)
+    wait_for_some(made, stored + 1, ran)
     model.kill()
     assert sum(made.made().values()) < KILLED
     model.start()
-    wait_for_some(made, 200, ran)
+    wait_for_some(made, stored + 51, ran)
     kill_worker(server)
     printed, said = ran.communicate(timeout=300)
     assert ran.returncode == 0, said

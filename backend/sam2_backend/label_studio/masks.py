@@ -13,18 +13,21 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sam2_backend.label_studio.boxes import ANNOTATIONS, PREDICTIONS, Boxes, boxes_of, name_of
+from sam2_backend.label_studio.boxes import ANNOTATIONS, ON_SCREEN, PREDICTIONS, Boxes, boxes_of, name_of
 from sam2_backend.label_studio.labeling_config import MASK_KINDS, LabelingConfig, LabelsTag, Output
 from sam2_backend.label_studio.projects import Projects
-from sam2_backend.label_studio.regions import DrawnObject
+from sam2_backend.label_studio.regions import DrawnObject, Region
 from sam2_backend.label_studio.results.items import items
 from sam2_backend.label_studio.results.mask import Mask
 from sam2_backend.label_studio.tasks import task_data, task_id
+from sam2_backend.label_studio.there import masks_there
 from sam2_backend.metrics import Metrics
 from sam2_backend.problems import Problem
 from sam2_backend.serving.claim import Urgency
 from sam2_backend.serving.inference import Inference
+from sam2_backend.serving.proposals import without_a_mask
 from sam2_backend.serving.store.memory import PreparedImage
 from sam2_backend.settings import Settings
 from sam2_backend.steps import Steps
@@ -73,6 +76,7 @@ class TaskMasks:
 
     state: `left` if it was not finished in time; error: why it `failed`. boxes: how many prompts it has.
     result: Label Studio's items, to be serialised with orjson. scores: predicted IoU of each mask.
+    there: boxes that got none because theirs is on the screen already.
     problems: a sentence for each box that gave no mask. unknown: boxes by label that no output tag knows.
     """
 
@@ -81,6 +85,7 @@ class TaskMasks:
     boxes: int = 0
     result: list[dict[str, Any]] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
+    there: int = 0
     problems: list[str] = field(default_factory=list)
     unknown: dict[str, int] = field(default_factory=dict)
 
@@ -106,6 +111,16 @@ class _Planned:
     drawn: DrawnObject
     output: Output
     naming: LabelsTag | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """items: none where there is a problem. covered: (side, side), the object on the squared image."""
+
+    items: list[dict[str, Any]]
+    score: float
+    covered: NDArray[np.bool_]
+    problem: str = ""
 
 
 class MaskMaker:
@@ -152,13 +167,13 @@ class MaskMaker:
         try:
             async with self._turn(urgency):
                 for group in _by_image(planned):
-                    await self._image(task, project, config, group, urgency, report)
+                    await self._image(task, project, config, group, wanted, urgency, report)
         except Problem as problem:
             return self._failed(report, problem.message)
         except Exception as error:
             log.exception("The boxes of a task could not be made masks")
             return self._failed(report, f"{type(error).__name__}: see the backend's log")
-        if not report.result:
+        if not report.result and not report.there:
             return self._failed(report, " ".join(report.problems))
         report.state = "made"
         return report
@@ -205,6 +220,7 @@ class MaskMaker:
         project: str,
         config: LabelingConfig,
         planned: Sequence[_Planned],
+        wanted: Wanted,
         urgency: Urgency,
         report: TaskMasks,
     ) -> None:
@@ -216,30 +232,42 @@ class MaskMaker:
         await self._embeddings.caught_up(urgency)
         image, _ = await self._embeddings.get(source, urgency, steps)
         answers = await asyncio.gather(*(self._mask(each, image, urgency, steps) for each in planned))
-        for each, (found, score, problem) in zip(planned, answers, strict=True):
-            self._metrics.masks.labels("none" if problem else "made").inc()
-            if problem:
-                report.problems.append(f"{name_of(each.drawn.first)}: {problem}")
-            else:
-                report.result += found
-                report.scores.append(score)
+        for each, made in zip(planned, answers, strict=True):
+            self._metrics.masks.labels("none" if made.problem else "made").inc()
+            if made.problem:
+                report.problems.append(f"{name_of(each.drawn.first)}: {made.problem}")
+        good = [made for made in answers if not made.problem]
+        if wanted.source == ON_SCREEN:
+            new = await asyncio.to_thread(self._new, task, first, good)
+            report.there += len(good) - len(new)
+            good = new
+        for made in good:
+            report.result += made.items
+            report.scores.append(made.score)
 
-    async def _mask(
-        self, planned: _Planned, image: PreparedImage, urgency: Urgency, steps: Steps
-    ) -> tuple[list[dict[str, Any]], float, str]:
-        """The items, their score, and why there are none."""
+    def _new(self, task: Mapping[str, Any], region: Region, good: Sequence[_Made]) -> list[_Made]:
+        """Those that the annotator does not have on the image of this region."""
+        covered = [made.covered for made in good]
+        if not covered:
+            return []
+        side, most_pixels = len(covered[0]), self._settings.limits.image_pixels
+        there = masks_there(task, region.to_name, side, most_pixels, region.frame.item_index, boxes=False)
+        return [good[at] for at in without_a_mask(covered, there)]
+
+    async def _mask(self, planned: _Planned, image: PreparedImage, urgency: Urgency, steps: Steps) -> _Made:
         region = planned.drawn.first
         frame = region.frame
         size = frame.size_on(image.width, image.height, self._settings.limits.image_pixels)
         if size is None:
             drawn, upright = f"{frame.width}x{frame.height}", f"{image.width}x{image.height}"
-            return [], 0, f"it was drawn on an image of {drawn}, but the file, upright, is {upright}."
+            problem = f"it was drawn on an image of {drawn}, but the file, upright, is {upright}."
+            return _Made([], 0, np.zeros((0, 0), np.bool_), problem)
         async with self._decodes:
             logits, score = await self._predictor.alone(image, planned.drawn.prompt(), urgency, steps)
             mask = Mask(logits, *size)
             style = self._settings.polygon
             found = await asyncio.to_thread(items, mask, region, planned.output, planned.naming, score, style)
-        return found, score, "" if found else "the model sees no object there."
+        return _Made(found, score, logits > 0, "" if found else "the model sees no object there.")
 
     def _failed(self, report: TaskMasks, error: str) -> TaskMasks:
         report.state, report.error, report.result, report.scores = "failed", error, [], []

@@ -65,14 +65,22 @@ def said(field: TextField, sentences: Sequence[str]) -> list[dict[str, Any]]:
 def of_boxes(masks: TaskMasks, seconds: float) -> list[str]:
     """What the annotator is told of the boxes of the open task."""
     if masks.state == "made":
-        count = len(masks.scores)
-        made = "1 mask" if count == 1 else f"{count} masks"
-        return [f"{made}, with the labels of the boxes. Accept before you choose a label.", *masks.problems]
+        return [*_made(len(masks.scores), masks.there), *masks.problems]
     if masks.state == "no boxes":
         return ["No boxes here. What you drew a moment ago counts once Label Studio has saved it: try again."]
     if masks.state == "left":
         return [f"Nothing was ready after {seconds:g} s. Try again: what was computed is kept."]
     return masks.problems or [masks.error]
+
+
+def _made(count: int, there: int) -> list[str]:
+    told = []
+    if count:
+        made = "1 mask" if count == 1 else f"{count} masks"
+        told.append(f"{made}, with the labels of the boxes. Accept before you choose a label.")
+    if there:
+        told.append("1 box has its mask already." if there == 1 else f"{there} boxes have their masks already.")
+    return told
 
 
 def of_all(found: Everything, seconds: float) -> list[str]:

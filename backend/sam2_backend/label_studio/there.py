@@ -10,19 +10,29 @@ from numpy.typing import NDArray
 
 from sam2_backend.label_studio.labeling_config import MASK_KINDS
 from sam2_backend.label_studio.on_screen import regions_on_screen
-from sam2_backend.label_studio.regions import BOX_TYPES, region_of
+from sam2_backend.label_studio.regions import BOX_TYPES, frame_of, region_of
 from sam2_backend.label_studio.results.reading import HALF, coverage
 from sam2_backend.problems import Problem
 
 
-def masks_there(task: Mapping[str, Any], to_name: str, side: int, most_pixels: int) -> list[NDArray[np.bool_]]:
+def masks_there(
+    task: Mapping[str, Any],
+    to_name: str,
+    side: int,
+    most_pixels: int,
+    item_index: int | None = None,
+    *,
+    boxes: bool = True,
+) -> list[NDArray[np.bool_]]:
     """(side, side) each, of the squared image. Takes milliseconds for each mask.
 
     A region that cannot be read is left out: at worst its object is proposed once more. most_pixels: of an image.
+    item_index: of the image, None where the task has one. boxes: whether rectangles count.
     """
     found: list[NDArray[np.bool_]] = []
     for position, item in enumerate(regions_on_screen(task)):
-        if item.get("to_name") == to_name:
+        here = item.get("to_name") == to_name and (frame_of(item).item_index or 0) == (item_index or 0)
+        if here and (boxes or item.get("type") not in BOX_TYPES):
             found += (mask for mask in _mask(item, position, side, most_pixels) if mask.any())
     return found
 

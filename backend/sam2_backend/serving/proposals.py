@@ -93,6 +93,17 @@ def distinct(proposals: Sequence[Proposal], there: Sequence[NDArray[np.bool_]] =
     return chosen
 
 
+def without_a_mask(masks: Sequence[NDArray[np.bool_]], there: Sequence[NDArray[np.bool_]]) -> list[int]:
+    """Positions of the masks whose object is not `there`, (h, w) each; each of `there` is of the one most like it."""
+    packed, others = [_Packed.of(mask) for mask in masks], [_Packed.of(mask) for mask in there]
+    ious = [(mask.iou(other), at, by) for at, mask in enumerate(packed) for by, other in enumerate(others)]
+    known: dict[int, int] = {}
+    for iou, at, by in sorted(ious, reverse=True):
+        if iou >= ALIKE and at not in known and by not in known.values():
+            known[at] = by
+    return [at for at in range(len(masks)) if at not in known]
+
+
 @dataclass(frozen=True, slots=True)
 class _Packed:
     """A mask as bits, and how many of them are set."""
@@ -108,7 +119,8 @@ class _Packed:
 
     def alike(self, other: _Packed) -> bool:
         smaller, larger = sorted((self.area, other.area))
-        if smaller < ALIKE * larger:
-            return False
+        return smaller >= ALIKE * larger and self.iou(other) >= ALIKE
+
+    def iou(self, other: _Packed) -> float:
         both = int(np.bitwise_count(self.bits & other.bits).sum())
-        return both >= ALIKE * (self.area + other.area - both)
+        return both / max(self.area + other.area - both, 1)

@@ -280,3 +280,7 @@ def test_the_regions_there_are_those_on_the_screen() -> None:
     assert len(masks_there(task(1, "", ellipse, ellipse, drafts=drafts), "image", 8, 1000)) == 1
     several = [{"id": 1, "result": [box]}, {"id": 2, "result": [box]}]
     assert masks_there(task(1, "", annotations=several), "image", 8, 1000) == []
+    drawn = masks_there(task(1, "", box, ellipse), "image", 8, 1000, boxes=False)
+    assert [int(mask.sum()) for mask in drawn] == [12]
+    later = {**ellipse, "item_index": 1}
+    assert [len(masks_there(task(1, "", box, later), "image", 8, 1000, at)) for at in (None, 0, 1)] == [1, 1, 1]

@@ -250,9 +250,11 @@ def test_how_far_a_job_is_is_shown_as_it_says(start_server: StartServer, image_h
     metrics = server.get("/metrics").text
     for word in ("total", "done", "failed"):
         assert f'sam2_job_tasks{{job="masks-3-0123abcd",tasks="{word}"}} {told[word]:.1f}' in metrics
-    masks(server, job={**told, "done": 9})
-    assert server.get("/status").json()["jobs"] == []
-    assert "sam2_job_tasks{" not in server.get("/metrics").text
+    for over in ({"done": 9}, {"ended": True}):
+        masks(server, job=told)
+        masks(server, job={**told, **over})
+        assert server.get("/status").json()["jobs"] == []
+        assert "sam2_job_tasks{" not in server.get("/metrics").text
     for wrong in ("x", {**told, "name": "a b"}, {**told, "done": -1}, {**told, "rate": None}, {"name": "masks"}):
         answer = server.post("/masks", {"project": "1", "label_config": PLAIN, "tasks": [], "job": wrong})
         assert (answer.status_code, '"job"' in answer.json()["error"]) == (400, True)

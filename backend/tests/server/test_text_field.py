@@ -9,7 +9,7 @@ import pytest
 from image_host import ImageHost, picture
 from running import Running, brush_mask, iou, labelled_box, labels_config, predict_body
 from sam2_backend.label_studio.labeling_config import TextField, read
-from test_masks import disc, encodes, last_errors, task, twenty_under_way
+from test_masks import disc, encodes, last_errors, masks, task, twenty_under_way
 
 StartServer = Callable[..., Running]
 FIELD = (
@@ -90,6 +90,37 @@ def test_a_draft_of_the_one_who_asks_comes_before_annotations_and_those_before_p
     assert label_of(drafts=[{"id": 9, "result": []}], annotations=entry("defect")) == "defect"
     assert label_of(annotations=entry("scratch"), predictions=entry("defect")) == "scratch"
     assert label_of(predictions=entry("scratch")) == "scratch"
+
+
+def test_boxes_whose_masks_are_on_the_screen_are_not_made_again(server: Running, image_host: ImageHost) -> None:
+    image = f"{image_host.url}/a.png"
+    boxes = [labelled_box(10, 10, 20, 20, name="a"), labelled_box(60, 60, 30, 30, name="b")]
+    of_a, of_b = ask(server, task(1, image, *boxes), line("boxes"))[2:]
+
+    some = ask(server, task(1, image, *boxes, of_a), line("boxes"))
+    assert said(some).split(" | ")[1] == "1 box has its mask already."
+    assert [item["value"] for item in some[2:]] == [of_b["value"]]
+    everything = ask(server, task(1, image, *boxes, of_a, of_b), line("boxes"))
+    assert (said(everything), everything[2:]) == ("2 boxes have their masks already.", [])
+
+    drafts = [{"id": 5, "result": [*boxes, of_b]}]
+    unsaved = ask(server, task(1, image, *boxes, of_a, of_b, drafts=drafts), line("boxes"))
+    assert [item["value"] for item in unsaved[2:]] == [of_a["value"]]
+    of_others = [{"id": 5, "model_version": "masks of annotations (demo)", "result": [of_a, of_b]}]
+    assert len(ask(server, task(1, image, *boxes, predictions=of_others), line("boxes"))[2:]) == 2
+    (report,) = masks(server, task(1, image, *boxes, of_a))  # a job's prediction is whole by itself
+    assert report["masks"] == 2
+
+
+def test_a_mask_on_the_screen_is_of_one_box_that_it_fits_best(server: Running, image_host: ImageHost) -> None:
+    """One inside the other, half its area."""
+    image = f"{image_host.url}/a.png"
+    inner, outer = labelled_box(25, 25, 50, 50, name="inner"), labelled_box(15, 15, 70, 70, name="outer")
+    of_inner, of_outer = ask(server, task(1, image, inner, outer), line("boxes"))[2:]
+    assert iou(brush_mask(of_inner), brush_mask(of_outer)) > 0.45
+    for mask, other in ((of_inner, of_outer), (of_outer, of_inner)):
+        items = ask(server, task(1, image, inner, outer, mask), line("boxes"))
+        assert [item["value"] for item in items[2:]] == [other["value"]]
 
 
 def test_what_is_wrong_is_said_beside_the_field(server: Running, image_host: ImageHost) -> None:

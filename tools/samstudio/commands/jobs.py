@@ -13,7 +13,8 @@ from samstudio import jobs
 from samstudio.commands.common import AsJson
 from samstudio.commands.masks import SHOWN, carry_out
 from samstudio.errors import NothingToLookAt
-from samstudio.output import emit, out
+from samstudio.jobs import Job
+from samstudio.output import emit, out, say, typed
 from samstudio.verbs import group, verb
 
 app = group("jobs", "Shows the jobs that samstudio masks began on this machine, ends them, and has them go on.")
@@ -51,7 +52,7 @@ def show(job: Id, as_json: AsJson = False) -> None:
 
 
 def cancel(job: Id, as_json: AsJson = False) -> None:
-    """Ends a job that runs or was interrupted. What is stored in Label Studio stays, and resume goes on from there.
+    """Ends a job that runs, between two tasks, or one that was interrupted. What is stored stays, and resume goes on.
 
     \b
     Example:
@@ -59,7 +60,7 @@ def cancel(job: Id, as_json: AsJson = False) -> None:
     """
     ended = jobs.cancel(job)
     result = {"changed": True, "job": ended.described()}
-    emit(result, as_json=as_json, human=lambda: out.print(f"{ended.id} is {ended.state}"))
+    emit(result, as_json=as_json, human=lambda: out.print(_cancelled(ended)))
 
 
 def resume(
@@ -85,7 +86,18 @@ def resume(
             expected="failed tasks",
             command=f"samstudio jobs resume {found.id}   # does all that is missing",
         )
+    if found.state != jobs.RUNNING:
+        say(_goes_on(found, len(only)))
     carry_out(found.order, as_json=as_json, project=found.project, only=only)
+
+
+def _cancelled(job: Job) -> str:
+    return typed(f"{job.id} is {job.state}: {job.progress.so_far}. Go on: samstudio jobs resume {job.id}")
+
+
+def _goes_on(job: Job, only: int) -> str:
+    what = f"its {only} failed tasks alone" if only else "all that is missing"
+    return f"{job.id} was {job.state}: {job.progress.so_far}. It goes on with {what}; what is stored stays."
 
 
 def _show_all(described: list[dict[str, Any]]) -> None:
@@ -112,7 +124,7 @@ def _show_one(result: dict[str, Any]) -> None:
             out.print(f"  [{style}]{escape(f'{what}: {each[key]}')}[/]")
         if len(result[kind]) > SHOWN:
             out.print(f"  and {len(result[kind]) - SHOWN} {kind} more; --json prints all of them")
-    if job["state"] == jobs.INTERRUPTED:
+    if job["state"] in (jobs.INTERRUPTED, jobs.CANCELLED):
         out.print(f"  go on: samstudio jobs resume {job['id']}")
     elif job["failed"]:
         out.print(f"  try the failed ones again: samstudio jobs resume {job['id']} --failed")

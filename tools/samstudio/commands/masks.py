@@ -21,6 +21,7 @@ from samstudio.commands.common import (
     deployment_of,
 )
 from samstudio.deployment import config_dir, use
+from samstudio.ending import Ended, leave
 from samstudio.errors import WrongCommandLine
 from samstudio.output import bar, emit, err, out, typed
 
@@ -147,6 +148,10 @@ def carry_out(
                 result = mask_jobs.plan(order, found, servers)
             else:
                 result = mask_jobs.run(order, found, servers, tell, project=project, only=only)
+        except Ended as ended:
+            shown.stop()
+            err.print(typed(str(ended)))
+            leave()
         except KeyboardInterrupt:
             shown.stop()
             err.print("What is done is in Label Studio; run the same again for the rest.")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from samstudio import labeling_configs, lock
+from samstudio import ending, labeling_configs, lock
 from samstudio.datasets import Dataset, places, regions
 from samstudio.datasets.pictures import Picture, look
 from samstudio.datasets.places import Place
@@ -194,6 +194,7 @@ def run(
 
     Raises:
         SamstudioError: Label Studio refused, or was away for too long; what is made stays.
+        Ended: this process was asked to end; what is made stays.
     """
     assert found.project is not None
     number, parsed = found.project, label_config.parse(config)
@@ -203,6 +204,7 @@ def run(
     read.place.prepare(studio, number)
     begun, progress = time.monotonic(), Progress(len(read.pictures), len(read.pictures) - len(missing))
     for batch in places.batches(missing):
+        ending.step()
         with record.sending("tasks", [read.place.key(picture) for picture in batch]):
             _send(studio, read, found, config, batch)
         found.tasks += len(batch)
@@ -213,6 +215,7 @@ def run(
     tasks = patiently(lambda: tasks_by_key(studio, read, found.project, config))
     boxed = [picture for picture in read.pictures if picture.boxes and read.place.key(picture) in tasks]
     for start in range(0, len(boxed), places.BATCH):
+        ending.step()
         some = [
             {"task": tasks[read.place.key(picture)], **regions.prediction(picture, parsed, read.version)}
             for picture in boxed[start : start + places.BATCH]

@@ -126,6 +126,8 @@ def test_boxes_typed_accepted_submitted_and_reloaded_are_masks_and_nothing_else(
     assert page.locator(".sam2 [data-testid=textarea-region]").count() == 0
     assert "sam2" not in project.exported()
     assert project.task(0)["drafts"] == []
+    assert editor.type_line(page, "boxes") == "6 boxes have their masks already."
+    assert editor.count(page, "suggestions") == 0
 
 
 def test_all_typed_with_a_label_accepted_and_submitted_is_every_object_and_nothing_else(
@@ -192,6 +194,23 @@ def test_with_a_label_chosen_nothing_can_be_typed(project: Project, page: Page) 
     field.wait_for(state="hidden")
     page.keyboard.press("Escape")
     field.wait_for(state="visible")
+
+
+def test_a_label_chosen_before_the_masks_are_accepted_becomes_theirs_until_it_is_undone(
+    project: Project, page: Page
+) -> None:
+    """The editor tells the backend nothing of it, so docs/masks.md does."""
+    project.annotate(0)
+    project.open(page, 0)
+    before = editor.serialized(page)
+    editor.type_line(page, "boxes")
+    editor.select_label(page, "other")
+    editor.accept_suggestions(page)
+    editor.wait_for_regions(page, 12)
+    labels = [item["value"]["labels"] for item in editor.serialized(page) if item["type"] == "labels"]
+    assert labels.count(["other"]) == 9  # three of the boxes are called so
+    page.evaluate(f"{editor.SELECTED}.history.undo()")
+    assert editor.serialized(page) == before
 
 
 def test_without_an_answer_the_line_stays_until_it_is_deleted(project: Project, page: Page) -> None:
