@@ -21,6 +21,8 @@ from samstudio.labelstudio import LabelStudio, LabelStudioError, api_errors, lab
 from samstudio.labelstudio.prompts import prompt
 
 RESERVED = "reserved network"
+#: below it a mask is not that of the drawn object
+LEAST_IOU = 0.8
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def click_samples(
     folder: Path,
     backend_url: str = "",
     served: Backend | None = None,
-    least_iou: float = 0.8,
+    least_iou: float = LEAST_IOU,
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Click every drawn object of the sample tasks and compare each mask.

@@ -22,11 +22,10 @@ from sam2_backend.engine.interface import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, POSITI
 from sam2_backend.label_studio.labeling_config import MASK_KINDS
 from sam2_backend.label_studio.on_screen import regions_on_screen
 from sam2_backend.label_studio.regions import DrawnObject, Region, frame_of, label_names, labels_of
-from sam2_backend.label_studio.results.reading import coverage
+from sam2_backend.label_studio.results.reading import HALF, coverage
 
 # SAM 2 turns a mask that it is given into logits of ±10 (`SAM2Base._use_mask_as_output`).
 SCALE, BIAS = 20.0, -10.0
-HALF = 128
 
 
 @dataclass(frozen=True, slots=True)

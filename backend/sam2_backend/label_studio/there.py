@@ -11,11 +11,8 @@ from numpy.typing import NDArray
 from sam2_backend.label_studio.labeling_config import MASK_KINDS
 from sam2_backend.label_studio.on_screen import regions_on_screen
 from sam2_backend.label_studio.regions import BOX_TYPES, frame_of, region_of
-from sam2_backend.label_studio.results.reading import coverage
+from sam2_backend.label_studio.results.reading import HALF, coverage
 from sam2_backend.problems import Problem
-
-# Of 255: a pixel that a region covers by half belongs to it.
-HALF = 128
 
 
 def masks_there(

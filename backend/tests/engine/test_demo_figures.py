@@ -8,7 +8,7 @@ from demo_training import network
 from demo_training.drawings import EASY, FULL, Difficulty
 from demo_training.evaluate import evaluate
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.models
 
 
 @pytest.fixture(autouse=True)

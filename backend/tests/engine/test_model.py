@@ -17,7 +17,7 @@ from sam2_backend.engine.reference import ReferenceEngine
 from sam2_backend.engine.selfcheck import cases, confident_iou
 from sam2_backend.engine.torch_engine import TorchEngine
 
-SIZES = ["small", "t", *(pytest.param(size, marks=pytest.mark.sizes) for size in ("s", "b+", "l"))]
+SIZES = ["small", *(pytest.param(size, marks=pytest.mark.models) for size in ("t", "s", "b+", "l"))]
 
 
 def iou(ours: np.ndarray, theirs: np.ndarray) -> float:

@@ -35,11 +35,7 @@ from sam2_backend.engine.selfcheck import cases, confident_iou
 from sam2_backend.label_studio.results import rle
 from sam2_backend.model.checkpoints import resolve_model
 
-SIZES = [
-    "small",
-    pytest.param("t", marks=pytest.mark.slow),
-    *(pytest.param(size, marks=pytest.mark.sizes) for size in ("s", "b+", "l")),
-]
+SIZES = ["small", *(pytest.param(size, marks=pytest.mark.models) for size in ("t", "s", "b+", "l"))]
 needs_bf16 = pytest.mark.skipif(not cpu_multiplies_bf16(), reason="this CPU does not multiply bfloat16")
 PRECISIONS = ["f32", pytest.param("bf16", marks=needs_bf16)]
 CLICK = Prompt(np.array([[0.3, 0.4]], np.float32), np.array([1], np.int32))

@@ -16,9 +16,13 @@ from PIL import Image
 
 def picture(colour: tuple[int, int, int] = (200, 40, 40), size: tuple[int, int] = (128, 96), **options: Any) -> bytes:
     """A plain PNG (or `format=`) of one colour."""
-    image = Image.fromarray(np.full((size[1], size[0], 3), colour, np.uint8))
+    return encoded(np.full((size[1], size[0], 3), colour, np.uint8), **options)
+
+
+def encoded(pixels: np.ndarray[Any, Any], **options: Any) -> bytes:
+    """A PNG (or `format=`) of (height, width, 3 or 4) uint8."""
     file = io.BytesIO()
-    image.save(file, **({"format": "PNG"} | options))
+    Image.fromarray(pixels).save(file, **({"format": "PNG"} | options))
     return file.getvalue()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -12,8 +11,7 @@ from typing import Any
 
 import numpy as np
 from demo_training.drawings import EASY, draw, targets
-from image_host import ImageHost, picture
-from PIL import Image
+from image_host import ImageHost, encoded, picture
 from running import SPLIT_CONFIG, Running, brush_mask, iou, point, predict_body
 from sam2_backend.serving.claim import Claim, Urgency
 from sam2_backend.serving.device import DeviceThread
@@ -31,9 +29,7 @@ def test_no_mask_of_another_image_while_prewarming(demo_server: Running, image_h
     for number in range(ANNOTATORS):
         rng = np.random.default_rng(100 + number)
         drawing = draw(rng, size, EASY)
-        file = io.BytesIO()
-        Image.fromarray(drawing.image).save(file, "PNG")
-        image_host.files[f"/crowd{number}.png"] = file.getvalue()
+        image_host.files[f"/crowd{number}.png"] = encoded(drawing.image)
         x, y = targets(rng, drawing.labels, 1)[0].click / size * 100
         clicks.append(point(float(x), float(y), original_width=size, original_height=size))
 

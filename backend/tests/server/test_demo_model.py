@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from demo_training.drawings import EASY, Drawing, Target, draw, targets
-from image_host import ImageHost
+from image_host import ImageHost, encoded
 from PIL import Image
 from running import SPLIT_CONFIG, Running, brush_mask, iou, labelled_box, labels_config, point
 
@@ -23,10 +23,8 @@ def drawn(image_host: ImageHost) -> list[tuple[str, Drawing, Target]]:
     for number in range(DRAWINGS):
         rng = np.random.default_rng(9000 + number)
         drawing = draw(rng, SIZE, EASY)
-        file = io.BytesIO()
-        Image.fromarray(drawing.image).save(file, "PNG")
         path = f"/drawing{number}.png"
-        image_host.files[path] = file.getvalue()
+        image_host.files[path] = encoded(drawing.image)
         found.append((image_host.url + path, drawing, targets(rng, drawing.labels, 1)[0]))
     return found
 

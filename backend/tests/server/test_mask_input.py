@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import base64
-import io
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from demo_training.drawings import EASY, draw, targets
-from image_host import ImageHost
-from PIL import Image
+from image_host import ImageHost, encoded
 from running import (
     SPLIT_CONFIG,
     Running,
@@ -43,9 +41,7 @@ def value_of(kind: str, mask: Mask) -> dict[str, Any]:
         return {"format": "rle", "rle": list(rle.mask_to_rle(mask))}
     if kind == "bitmask":
         layers = np.dstack([np.zeros((height, width, 3), np.uint8), mask.astype(np.uint8) * 255])
-        png = io.BytesIO()
-        Image.fromarray(layers).save(png, "PNG")
-        return {"imageDataURL": "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()}
+        return {"imageDataURL": "data:image/png;base64," + base64.b64encode(encoded(layers)).decode()}
     outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     outline = max(outlines, key=cv2.contourArea).reshape(-1, 2)
     return {"points": ((outline + 0.5) / (width, height) * 100).tolist(), "closed": True}
@@ -257,9 +253,7 @@ def test_one_click_mends_a_rough_mask(demo_server: Running, image_host: ImageHos
     for number in range(DRAWINGS):
         rng = np.random.default_rng(9000 + number)
         drawing = draw(rng, SIZE, EASY)
-        file = io.BytesIO()
-        Image.fromarray(drawing.image).save(file, "PNG")
-        image_host.files[f"/rough{number}.png"] = file.getvalue()
+        image_host.files[f"/rough{number}.png"] = encoded(drawing.image)
         truth = drawing.labels == targets(rng, drawing.labels, 1)[0].label
         rough = cv2.dilate(truth.astype(np.uint8), ellipse(25)) > 0
         row, column = deepest(rough & ~truth)

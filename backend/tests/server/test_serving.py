@@ -461,7 +461,10 @@ def test_the_next_tasks_go_in_their_order_before_all_that_waits() -> None:
         bench.prewarm(range(22, 27))
         bench.run(bench.prewarmer.add_first("1", [bench.addresses.source(number) for number in (25, 36, 37, 38, 39)]))
         bench.finish()
-        assert bench.engine.started == [22, 23, 25, 36, 37, 38, 24, 26]
+        order, started = [22, 23, 25, 36, 37, 38, 24, 26], bench.engine.started
+        assert sorted(started) == sorted(order)
+        # Two are on their way at a time, and the later one may come first.
+        assert all(abs(started.index(number) - place) <= 1 for place, number in enumerate(order)), started
         assert bench.prewarmer.progress("1")["done"] == 8
         bench.run(bench.prewarmer.add_first("1", [bench.addresses.source(36)]))
         bench.finish()

@@ -9,14 +9,17 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from samstudio import files
 from samstudio.backup import contents
 from samstudio.backup.contents import Annotation, Contents
 from samstudio.errors import SamstudioError
 
 #: in Label Studio's data folder
 NAME = "label_studio.sqlite3"
-#: what SQLite keeps beside it while it is written
-SIDECARS = tuple(NAME + ending for ending in ("", "-journal", "-wal", "-shm"))
+#: of a database's name, for what SQLite keeps beside it while it is written, and for itself, which is moved last:
+#: without what is beside it, it would be damaged
+ENDINGS = ("-journal", "-wal", "-shm", "")
+SIDECARS = tuple(NAME + ending for ending in ENDINGS)
 #: how the names of copies begin that an upgrade keeps there
 KEPT = NAME + "."
 #: pages a step: 4 MiB of the usual page size, between which others may write
@@ -32,13 +35,32 @@ class _TooBusy(Exception):
     """Others write faster than the copy is made."""
 
 
+def files_of(database: Path) -> list[Path]:
+    """What belongs to a database, whether it is there or not, itself last."""
+    return [database.with_name(database.name + ending) for ending in ENDINGS]
+
+
+def rename(database: Path, to: Path) -> None:
+    """With what SQLite keeps beside it; it is on the disk before this returns."""
+    for old, new in zip(files_of(database), files_of(to), strict=True):
+        if old.exists():
+            old.rename(new)
+    for folder in {database.parent, to.parent}:
+        files.settle(folder)
+
+
+def opened(file: Path) -> sqlite3.Connection:
+    """For reading; a database that is not there is not made."""
+    return sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+
+
 def copy(source: Path, target: Path, advance: Callable[[int], None] = lambda _: None) -> None:
     """A consistent copy by SQLite's online backup API, which Label Studio works through.
 
     Raises:
         SamstudioError: the database cannot be read.
     """
-    with _errors(source), closing(_open(source)) as reading, closing(sqlite3.connect(target)) as writing:
+    with _errors(source), closing(opened(source)) as reading, closing(sqlite3.connect(target)) as writing:
         size = int(reading.execute("PRAGMA page_size").fetchone()[0])
         try:
             reading.backup(writing, pages=STEP, progress=_Watch(size, advance), sleep=0.01)
@@ -70,7 +92,7 @@ def check(file: Path) -> None:
     Raises:
         SamstudioError: SQLite itself finds the file damaged.
     """
-    with _errors(file), closing(_open(file)) as connection:
+    with _errors(file), closing(opened(file)) as connection:
         found = [row[0] for row in connection.execute("PRAGMA integrity_check(5)")]
     if found != ["ok"]:
         raise _damaged(file, "; ".join(found))
@@ -82,19 +104,19 @@ def look(file: Path, upto: int | None = None) -> Contents:
     Raises:
         SamstudioError: it cannot be read, or is no Label Studio's.
     """
-    with _errors(file), closing(_open(file)) as connection:
+    with _errors(file), closing(opened(file)) as connection:
         return contents.read(_Asked(connection), upto)
 
 
 def counts(file: Path) -> dict[str, int]:
-    with _errors(file), closing(_open(file)) as connection:
+    with _errors(file), closing(opened(file)) as connection:
         return contents.counts(_Asked(connection))
 
 
 def written_since(file: Path, moment: str, table: str) -> int:
     """How many rows of a table were made or changed after a moment (UTC, ISO 8601)."""
     asked = f"SELECT count(*) FROM {table} WHERE datetime(updated_at) >= datetime(?)"  # noqa: S608 - ours
-    with _errors(file), closing(_open(file)) as connection:
+    with _errors(file), closing(opened(file)) as connection:
         return int(connection.execute(asked, (moment,)).fetchone()[0])
 
 
@@ -113,11 +135,6 @@ class _Asked:
             for *row, result in rows:
                 yield [*row, json.loads(result) if result is not None else None]
             last = rows[-1][0]
-
-
-def _open(file: Path) -> sqlite3.Connection:
-    """For reading; a database that is not there is not made."""
-    return sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS, isolation_level=None)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from samstudio import containers, files
+from samstudio.backup import sqlite
 from samstudio.backup.postgresql import USER, PostgreSQL
 
 
@@ -128,18 +129,18 @@ class SwapFiles:
 
     def forward(self) -> None:
         if not _there(self.kept):
-            self._move(self.live, self.kept)
+            sqlite.rename(Path(self.live), Path(self.kept))
         if _there(self.fresh):
-            self._move(self.fresh, self.live)
+            sqlite.rename(Path(self.fresh), Path(self.live))
 
     def back(self) -> None:
         if _there(self.kept) and self.fresh and not _there(self.fresh):
-            self._move(self.live, self.fresh)
-        self._move(self.kept, self.live)
+            sqlite.rename(Path(self.live), Path(self.fresh))
+        sqlite.rename(Path(self.kept), Path(self.live))
 
     def remove(self, name: str) -> None:
         if name:
-            for each in _with_sidecars(name):
+            for each in sqlite.files_of(Path(name)):
                 each.unlink(missing_ok=True)
 
     def removal(self, name: str) -> str:
@@ -147,12 +148,6 @@ class SwapFiles:
 
     def described(self) -> dict[str, Any]:
         return {"files": asdict(self)}
-
-    def _move(self, source: str, target: str) -> None:
-        for old, new in zip(_with_sidecars(source), _with_sidecars(target), strict=True):
-            if old.exists():
-                old.replace(new)
-        files.settle(Path(target).parent)
 
 
 @dataclass(frozen=True)
@@ -198,10 +193,6 @@ def read(described: dict[str, Any]) -> Swap:
 
 def _there(name: str) -> bool:
     return bool(name) and Path(name).exists()
-
-
-def _with_sidecars(name: str) -> list[Path]:
-    return [Path(name + ending) for ending in ("-journal", "-wal", "-shm", "")]
 
 
 def _rename(source: str, target: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
-from samstudio import containers, files
+from samstudio import containers, files, moments
 from samstudio.backup import database, journal, keep, older, restore, room, service, since
 from samstudio.backup.journal import Journal, Phase
 from samstudio.backup.restore import Restored, Say
@@ -64,7 +64,7 @@ def begin(deployment: Deployment, click: Callable[[Deployment], bool], say: Say)
     begun = Journal(
         phase=Phase.SWITCHING,
         backup="",
-        began=_now(),
+        began=moments.now(),
         contents=since.counted(live),
         ran=service.running(deployment),
         served=False,
@@ -82,7 +82,7 @@ def begin(deployment: Deployment, click: Callable[[Deployment], bool], say: Say)
     try:
         say(f"stopping Label Studio {was.version}, and keeping its container and its database")
         service.stop(deployment)
-        begun = replace(begun, contents=live.duplicate(stamp), began=_now())
+        begun = replace(begun, contents=live.duplicate(stamp), began=moments.now())
         for each in begun.swaps:
             each.forward()
         return begun.reach(deployment.config_dir, Phase.PROVING)
@@ -200,7 +200,3 @@ def _keep_log(deployment: Deployment) -> str:
         said = containers.named(name, tags="label_studio").logs(tail=LOG_LINES)
     files.write(path, said, mode=0o600)
     return str(path)
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
-from samstudio import files
 from samstudio.backup import keep, room, service, sqlite
 from samstudio.backup.contents import ANNOTATIONS
 from samstudio.backup.manifest import Bar
@@ -70,7 +69,7 @@ def move(deployment: Deployment, bar: Bar, say: Say) -> Moved:
     say("letting Label Studio make its tables in PostgreSQL")
     server.create(FRESH)
     schema.make(deployment, FRESH)
-    with closing(_open(live)) as source:
+    with closing(sqlite.opened(live)) as source:
         alike = tables.both(source, server, FRESH)
     say("stopping Label Studio")
     try:
@@ -120,7 +119,7 @@ def _copy(live: Path, server: PostgreSQL, alike: list[tables.Table], bar: Bar, s
         how many rows were copied, and are the same.
     """
     try:
-        with closing(_open(live)) as source:
+        with closing(sqlite.opened(live)) as source:
             size = live.stat().st_size
             with bar("Copying", size) as advance:
                 read = rows.copy(source, server, FRESH, alike, advance)
@@ -165,14 +164,10 @@ def _exchange(deployment: Deployment, live: Path, server: PostgreSQL, copied: in
 
 
 def _rename(source: Path, target: Path) -> None:
-    """A SQLite database, with what SQLite keeps beside it."""
-    for ending in (each.removeprefix(sqlite.NAME) for each in sqlite.SIDECARS):
-        beside = source.with_name(source.name + ending)
-        if beside.exists():
-            beside.chmod(0o600)
-            beside.rename(target.with_name(target.name + ending))
-    files.settle(source.parent)
-    files.settle(target.parent)
+    for each in sqlite.files_of(source):
+        if each.exists():
+            each.chmod(0o600)
+    sqlite.rename(source, target)
 
 
 def _asides(deployment: Deployment) -> Path:
@@ -184,10 +179,6 @@ def _aside(deployment: Deployment) -> Path | None:
     """SQLite's file of the last move."""
     pattern = f"{sqlite.NAME}.before-{'[0-9]' * 8}T{'[0-9]' * 6}Z"
     return max(_asides(deployment).glob(pattern), default=None)
-
-
-def _open(live: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{live.resolve().as_uri()}?mode=ro", uri=True, timeout=sqlite.BUSY_SECONDS)
 
 
 def _require_sqlite(deployment: Deployment, live: Path) -> None:

@@ -14,7 +14,6 @@ from samstudio.errors import NothingToLookAt, SamstudioError, explained
 from samstudio.labelstudio import LabelStudio, projects
 from samstudio.watching.exposition import Sample
 
-LEAST_IOU = 0.8
 #: the label `through` of clicks that go people's way; others are a backend's name
 LABEL_STUDIO = "label-studio"
 LAST_RIGHT = "samstudio_click_last_right_timestamp_seconds"
@@ -77,8 +76,9 @@ def _try(through: str, click: Click, right_before: float) -> tuple[list[Sample],
     said = ""
     try:
         result = click()
-        if result["iou"]["min"] < LEAST_IOU:
-            said = f"a mask of IoU {result['iou']['min']:.3f}; expected at least {LEAST_IOU} with the drawn object"
+        least = verification.LEAST_IOU
+        if result["iou"]["min"] < least:
+            said = f"a mask of IoU {result['iou']['min']:.3f}; expected at least {least} with the drawn object"
     except Exception as error:
         told = explained(error, "samstudio click")
         said = f"{told.message} {told.found}".strip()

@@ -16,6 +16,8 @@ from sam2_backend.label_studio.results.rle import rle_to_mask
 REMEMBERED = 256
 FINER = 4
 PNG_START = "data:image/png;base64,"
+# Of 255: a pixel that is covered by half belongs to the mask.
+HALF = 128
 # Percent: a polygon's corner this far outside the image may lie anywhere.
 FAR = 1000.0
 
