@@ -93,6 +93,22 @@ def test_a_label_studio_that_does_not_come_up_gets_its_old_key_back(
     assert [each == old for each in seen] == [False, True]
 
 
+def test_a_label_studio_that_does_not_come_up_leaves_the_password_that_everybody_has(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*_: object) -> None:
+        raise SamstudioError("Label Studio does not come up.")
+
+    (folder / "deployment.yml").write_text(yaml.safe_dump({"database": {"kind": "postgresql"}}))
+    given: list[str] = []
+    monkeypatch.setattr(database, "give", lambda _server, _copy, new: given.append(new))
+    monkeypatch.setattr(service, "wait", down)
+    assert "does not come up" in fails(folder, "secrets", "rotate", POSTGRES_PASSWORD)["message"]
+    store, copy = SecretStore(folder / "secrets"), copy_of(deployment.load(folder), POSTGRES_PASSWORD)
+    assert (store.read(POSTGRES_PASSWORD), copy.read_text()) == (given[0], f"{given[0]}\n"), "a deploy would give it"
+    assert store.unfinished() == []
+
+
 @pytest.mark.parametrize("name", [SECRET_KEY, POSTGRES_PASSWORD])
 def test_a_kill_is_told_and_ended_by_the_same_command(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     store, old = SecretStore(folder / "secrets"), SecretStore(folder / "secrets").read(name)

@@ -251,7 +251,8 @@ def settle(deployment: Deployment, begun: Journal, say: Say) -> Restored:
     restored = Restored(str(begun.contents), removals)
     restored.did, restored.notes = hand_on_token(deployment, say)
     if not begun.older and _secrets_changed(begun):
-        did, notes = credentials.renew(BACKEND_PASSWORD, say)
+        password = SecretStore(deployment.secrets_dir).read(BACKEND_PASSWORD)
+        did, notes = credentials.renew(deployment, BACKEND_PASSWORD, password, say)
         restored.did += did
         restored.notes += notes
         if deployment.balancer.socket:

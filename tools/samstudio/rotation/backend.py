@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from samstudio import backend_client, balancer, token_delivery
+from samstudio import backend_client, balancer, credentials, token_delivery
 from samstudio.deployment import Deployment
 from samstudio.errors import SamstudioError
 from samstudio.labelstudio import connect, ml_backends, own_records, projects
@@ -25,15 +25,16 @@ def password(deployment: Deployment, store: SecretStore, say: Say) -> Rotated:
     _require_accepted(deployment, new)
     records = own_records.of(deployment)
     did = _give(deployment, store.read(API_TOKEN), new, say)
+    watching, notes = credentials.renew(deployment, BACKEND_PASSWORD, new, say)
     store.write(BACKEND_PASSWORD, new)
     token_delivery.deliver(deployment)
-    notes = [
+    notes += [
         f"{url} has the old password: samstudio register --label-studio-url {url}"
         for url in records.elsewhere(deployment.label_studio.url)
     ]
     if deployment.balancer.socket:
         notes.append("backends on other hosts take the old password until the next ./samstudio deploy")
-    return Rotated([*did, "the backend takes the new password, and no longer the old one"], notes)
+    return Rotated([*did, *watching, "the backend takes the new password, and no longer the old one"], notes)
 
 
 def _require_accepted(deployment: Deployment, new: str) -> None:

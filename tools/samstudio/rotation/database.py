@@ -8,7 +8,7 @@ import hmac
 import os
 from pathlib import Path
 
-from samstudio import token_delivery
+from samstudio import credentials, token_delivery
 from samstudio.backup import service
 from samstudio.backup.postgresql import MAINTENANCE, USER, PostgreSQL
 from samstudio.deployment import Deployment
@@ -41,7 +41,8 @@ def require_possible(deployment: Deployment) -> None:
 def password(deployment: Deployment, store: SecretStore, say: Say) -> Rotated:
     """
     Raises:
-        SamstudioError: PostgreSQL takes neither the old password nor the new one, or Label Studio does not come up.
+        SamstudioError: PostgreSQL takes neither the old password nor the new one; or Label Studio, which has the new
+            one as everybody has, does not come up.
     """
     new = store.next(POSTGRES_PASSWORD)
     if deployment.database.kind != "postgresql":
@@ -52,9 +53,10 @@ def password(deployment: Deployment, store: SecretStore, say: Say) -> Rotated:
     give(PostgreSQL(deployment.database.container), deployment.config_dir / COPY, new)
     token_delivery.renew(copy_of(deployment, POSTGRES_PASSWORD), new)
     service.restart(deployment)
-    service.wait(deployment, say)
+    watching, notes = credentials.renew(deployment, POSTGRES_PASSWORD, new, say)
     store.settle(POSTGRES_PASSWORD)
-    return Rotated(["gave the database a new password and restarted Label Studio"])
+    service.wait(deployment, say)
+    return Rotated(["gave the database a new password and restarted Label Studio", *watching], notes)
 
 
 def give(server: PostgreSQL, copy: Path, new: str) -> None:

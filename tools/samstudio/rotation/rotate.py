@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from samstudio import credentials, token_delivery
+from samstudio import token_delivery
 from samstudio.backup import journal
 from samstudio.deployment import Deployment
 from samstudio.labelstudio import tokens
@@ -63,9 +63,6 @@ def rotate(deployment: Deployment, name: str, say: Say) -> Rotated:
         SamstudioError: it was not; the old one goes on working, or the error says what to type.
     """
     done = ROTATIONS[name](deployment, SecretStore(deployment.secrets_dir), say)
-    did, notes = credentials.renew(name, say)
-    done.did.extend(did)
-    done.notes.extend(notes)
     kept = journal.read(deployment.config_dir, journal.KEPT)
     if kept and kept.older and name in (ADMIN_PASSWORD, BACKEND_PASSWORD):
         done.notes.append(
