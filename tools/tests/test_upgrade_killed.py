@@ -52,6 +52,11 @@ def host(
 @pytest.fixture
 def older(host: deployed.Host) -> deployed.Host:
     """The host with its first Label Studio, one project and one annotation; nothing is kept of an upgrade."""
+    become_older(host)
+    return host
+
+
+def become_older(host: deployed.Host) -> None:
     if journal.read(host.config, journal.KEPT):
         run(host.config, "rollback", "--yes")
     for left in host.data.glob("*newer*"):
@@ -68,7 +73,6 @@ def older(host: deployed.Host) -> deployed.Host:
         database.commit()
     annotate(host, "before", "2026-01-01")
     assert state(host) == "older"
-    return host
 
 
 def annotate(host: deployed.Host, by: str, when: str) -> None:
@@ -87,9 +91,11 @@ def annotated(file: Path) -> list[str]:
 
 
 def make_newer(host: deployed.Host, before: str = MIGRATE) -> None:
-    """What role label_studio does after `exchange begin`: a script, and a container of the same name."""
-    (host.config / upgrade.LAUNCH).write_text("newer")
-    host.make(["python3", "-c", before + deployed.LIGHT], {}, {"NEWER": "1"}).start()
+    """What role label_studio does after `exchange begin`: a script, and a container of the same name that needs it."""
+    script = host.config / upgrade.LAUNCH
+    script.write_text("newer")
+    launched = ["sh", "-c", 'grep -q newer /launch && exec python3 -c "$0"', before + deployed.LIGHT]
+    host.make(launched, {str(script): "/launch"}, {"NEWER": "1"}).start()
 
 
 def state(host: deployed.Host) -> str:

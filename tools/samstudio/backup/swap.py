@@ -57,13 +57,13 @@ class SwapFolders:
         if not Path(self.kept).exists():
             _rename(self.live, self.kept)
         if Path(self.fresh).exists():
-            self._remove_made_by_engine()
+            _remove_made_by_engine(self.live)
             _rename(self.fresh, self.live)
 
     def back(self) -> None:
         if Path(self.kept).exists():
             if Path(self.fresh).exists():
-                self._remove_made_by_engine()
+                _remove_made_by_engine(self.live)
             elif Path(self.live).exists():
                 _rename(self.live, self.fresh)
             _rename(self.kept, self.live)
@@ -77,11 +77,6 @@ class SwapFolders:
 
     def described(self) -> dict[str, Any]:
         return {"folders": asdict(self)}
-
-    def _remove_made_by_engine(self) -> None:
-        """Between two renames nothing is live; an engine that starts a container then makes an empty folder there."""
-        if Path(self.live).exists():
-            Path(self.live).rmdir()
 
 
 @dataclass(frozen=True)
@@ -136,6 +131,8 @@ class SwapFiles:
     def back(self) -> None:
         if _there(self.kept) and self.fresh and not _there(self.fresh):
             sqlite.rename(Path(self.live), Path(self.fresh))
+        if _there(self.kept) and Path(self.live).is_dir():
+            _remove_made_by_engine(self.live)
         sqlite.rename(Path(self.kept), Path(self.live))
 
     def remove(self, name: str) -> None:
@@ -189,6 +186,12 @@ _KINDS: dict[str, Callable[..., Swap]] = {
 def read(described: dict[str, Any]) -> Swap:
     ((kind, given),) = described.items()
     return _KINDS[kind](**given)
+
+
+def _remove_made_by_engine(live: str) -> None:
+    """Between two renames nothing is live; an engine that starts a container then makes an empty folder there."""
+    if Path(live).exists():
+        Path(live).rmdir()
 
 
 def _there(name: str) -> bool:

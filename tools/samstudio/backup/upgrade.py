@@ -6,6 +6,7 @@ its migrations change; the older one's own stays as it was. The steps are those 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -105,6 +106,7 @@ def prove(deployment: Deployment, click: Callable[[], object], say: Say) -> Rest
     found = journal.read(deployment.config_dir)
     if found is None or found.older is None:
         return None
+    os.sync()  # what the roles wrote since `begin`: the newer one does not start without it
     restore.prove(deployment, found, say)
     if found.older.clicked:
         click()
