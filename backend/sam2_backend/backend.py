@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sam2_backend.engine.converted import interrupt
+from sam2_backend.history.file import HistoryFile
+from sam2_backend.history.recorder import Recorder
 from sam2_backend.images.credentials import Credentials
 from sam2_backend.images.fetch import Fetcher
 from sam2_backend.images.sources import origin_of
@@ -55,6 +57,7 @@ class Backend:
         self.settings = settings
         self.metrics = Metrics()
         self.problems = ProblemLog(self.metrics)
+        self.recorder = Recorder(self.metrics, self.refresh_gauges, HistoryFile(settings.cache_dir))
         self.jobs = Jobs()
         home = origin_of(settings.label_studio_url) if settings.label_studio_url else ""
         self.credentials = Credentials(settings.label_studio_api_key, home)
@@ -73,11 +76,13 @@ class Backend:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "work"))
         self._fetcher = await self._resources.enter_async_context(Fetcher(self.settings.limits, self.credentials))
         self._loading = asyncio.create_task(self._load())
+        self.recorder.start()
 
     async def stop(self) -> None:
         """After the last request was answered: stop prewarming, finish writing, let the device go."""
         self._loading.cancel()
         interrupt()
+        await self.recorder.stop()
         if self.serving:
             await self.serving.ahead.stop()
             await self.serving.inference.prewarmer.stop()

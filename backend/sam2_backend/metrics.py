@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 30, 90)
+# Upper bounds of the histogram's buckets.
+CLICK_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 30, 90)
 
 
 class Metrics:
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
         self.clicks = Counter(
             "sam2_clicks", "Interactive requests by where the embedding came from.", ["cache"], registry=registry
         )
         self.steps = Histogram(
-            "sam2_step_seconds", "Time of each step of a click.", ["step"], buckets=_SECONDS, registry=registry
+            "sam2_step_seconds", "Time of each step of a click.", ["step"], buckets=CLICK_SECONDS, registry=registry
         )
         self.problems = Counter("sam2_problems", "Answers that are not a mask.", ["where", "status"], registry=registry)
         self.requests = Counter(

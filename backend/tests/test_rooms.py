@@ -12,7 +12,7 @@ import sam2_backend
 import tomllib
 
 ROOT = Path(sam2_backend.__file__).parent
-ORDER = ("http", "backend", "label_studio", "serving", "model", "images", "engine", "native")
+ORDER = ("http", "backend", "history", "label_studio", "serving", "model", "images", "engine", "native")
 # NVIDIA's bindings come with torch for CUDA; `mlbackend.py` is for those who have label-studio-ml.
 WITH_ANOTHER = {"cuda", "label-studio-ml"}
 # What any room may use.

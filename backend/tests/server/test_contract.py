@@ -72,7 +72,7 @@ def test_basic_auth_guards_all_but_health(start_server: StartServer, tmp_path: P
     server = start_server(BASIC_AUTH_USER="ls", BASIC_AUTH_PASS_FILE=str(password))
     assert server.get("/health").status_code == 200
     assert server.get("/").status_code == 200
-    for path in ("/status", "/metrics", "/versions", "/ui", "/prewarm", "/unknown"):
+    for path in ("/status", "/metrics", "/versions", "/ui", "/ui/health", "/prewarm", "/unknown"):
         answer = server.get(path)
         assert answer.status_code == 401
         assert answer.headers["WWW-Authenticate"].startswith("Basic")

@@ -281,3 +281,20 @@ def test_a_running_job_is_shown(demo_server: Running, page: playwright.Page) -> 
     playwright.expect(shown).to_have_text("masks-3-0123abcd: 120 of 300 tasks, 2 failed, 2.0 tasks/s, 2 min left")
     demo_server.post("/masks", {**asked, "job": {**told, "done": 298}})
     playwright.expect(shown).to_be_hidden()
+
+
+@browser
+def test_health_is_drawn_in_a_wide_and_a_narrow_window(page: playwright.Page) -> None:
+    """Its style is let in, its curves have a size, and nothing has to be scrolled sideways for."""
+    page.click("text=Health")
+    playwright.expect(page.locator(".verdict")).to_contain_text("Ready")
+    playwright.expect(page.locator("figure h2").first).to_contain_text("Clicks")
+    assert page.locator(".verdict").evaluate("element => getComputedStyle(element).borderLeftStyle") == "solid"
+    for width in (1280, 360):
+        page.set_viewport_size({"width": width, "height": 800})
+        boxes = [plot.bounding_box() for plot in page.locator(".frame").all()]
+        assert len(boxes) == 5
+        assert all(box and width / 2 < box["width"] < width and box["height"] > 100 for box in boxes)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.click("text=Try the model")
+    playwright.expect(page.locator("#model")).to_contain_text("demo model")

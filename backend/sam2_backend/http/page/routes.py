@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from starlette.routing import Route
 
 from sam2_backend.backend import Backend, Serving
 from sam2_backend.http.bodies import read_body, read_json
+from sam2_backend.http.page.health.page import page as health_page
+from sam2_backend.http.page.health.verdict import Seen
 from sam2_backend.http.responses import JsonResponse
 from sam2_backend.label_studio.regions import DrawnObject, begun, drawn_objects
 from sam2_backend.label_studio.results.mask import Mask
@@ -28,7 +32,8 @@ from sam2_backend.steps import Steps
 FOLDER = Path(__file__).parent
 # Drawn by docs/make/scenes.py: JPEG files of 1024 x 768.
 SAMPLES = ("cells", "leaves", "bench")
-FILES = ("page.js", "asking.js", "panel.js", "page.css", *(f"samples/{name}.jpg" for name in SAMPLES))
+SCRIPTS_AND_STYLE = ("page.js", "asking.js", "panel.js", "page.css", "health/health.css")
+FILES = (*SCRIPTS_AND_STYLE, *(f"samples/{name}.jpg" for name in SAMPLES))
 MASK_SIDE = 1024
 # Image files that are taken in at once, each of up to MAX_IMAGE_BYTES; others wait on their connections.
 UPLOADS = 2
@@ -47,6 +52,7 @@ def ui_routes(backend: Backend) -> list[Route]:
     return [
         Route("/ui", _file("page.html"), methods=["GET"]),
         *(Route(f"/ui/{name}", _file(name), methods=["GET"]) for name in FILES),
+        Route("/ui/health", page.health, methods=["GET"]),
         Route("/ui/image", page.image, methods=["POST"]),
         Route("/ui/mask", page.mask, methods=["POST"]),
         Route("/ui/preview", page.preview, methods=["POST"]),
@@ -66,6 +72,14 @@ class _Page:
         limits = backend.settings.limits
         self._uploads = asyncio.Semaphore(UPLOADS)
         self._previews = ClickGate(limits.interactive, limits.predict_seconds)
+
+    async def health(self, _: Request) -> Response:
+        """How the backend does now, and did in the last day."""
+        settings, recorder = self._backend.settings, self._backend.recorder
+        free, disk = await asyncio.to_thread(_disk, settings.cache_dir)
+        seen = Seen(time.time(), recorder.started, self._backend.status(), recorder.day(), free, disk)
+        html = await asyncio.to_thread(health_page, seen, settings.cache_disk_bytes)
+        return Response(html, media_type="text/html", headers=HEADERS)
 
     async def image(self, request: Request) -> Response:
         """An image file as body → its content hash and size, where its embedding was, and how long each step took."""
@@ -107,6 +121,15 @@ class _Page:
         serving = await self._backend.ready()
         body = await read_json(request, self._backend.settings.limits.body_bytes)
         return serving, str(body.get("image", "")), begun(drawn_objects(body.get("result")))[0]
+
+
+def _disk(folder: Path) -> tuple[int | None, int | None]:
+    """Free bytes of the disk that it is on, and all; None where that cannot be told."""
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError:
+        return None, None
+    return usage.free, usage.total
 
 
 async def _answer(image: PreparedImage, logits: NDArray[np.float32], headers: dict[str, str], steps: Steps) -> Response:
