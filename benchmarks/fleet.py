@@ -198,7 +198,7 @@ async def measure(asked: argparse.Namespace) -> None:
         async with backends(asked, folder) as addresses:
             first = int(next(iter(addresses.values())).rpartition(":")[2])
             costs = STAND_INS[asked.stand_in] if asked.stand_in else await costs_of(first, images)
-            print(f"{asked.backends} backends, each: {costs}\n")
+            print(f"{asked.backends} backends, each: {costs}\n", flush=True)
             head = "annotators", "bound", "clicks", "p50 ms, predicted", "p95 ms, predicted", "left, predicted", "each"
             print(f"| {' | '.join(head)} |\n{'|---' * len(head)}|")
             for crowd, factor in itertools.product(asked.annotators, asked.factor):
@@ -222,8 +222,9 @@ async def measure(asked: argparse.Namespace) -> None:
                     taken = sorted(await annotate(port, images, scene, asked.seconds))
                 gone, shares = left((place / "haproxy.log").read_text())
                 said = simulate(scene, seconds=600)
+                bound = "as deployed" if factor is None else factor or "none"
                 print(
-                    f"| {crowd} | {factor} | {len(taken)} "
+                    f"| {crowd} | {bound} | {len(taken)} "
                     f"| {1000 * statistics.median(taken):.1f}, {said.percentile(50):.1f} "
                     f"| {1000 * taken[int(len(taken) * 0.95)]:.1f}, {said.percentile(95):.1f} "
                     f"| {gone:.1%}, {said.left / said.asked:.1%} | {shares} |",
