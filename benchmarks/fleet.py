@@ -175,7 +175,10 @@ async def backends(asked: argparse.Namespace, folder: Path) -> AsyncIterator[dic
             else:
                 ports[f"gpu{number}"] = servers.free_port(HOST)
                 serving = real_backend.running(
-                    folder / f"backend{number}", port=ports[f"gpu{number}"], documents=folder / "images"
+                    folder / f"backend{number}",
+                    port=ports[f"gpu{number}"],
+                    documents=folder / "images",
+                    studio_url="http://label-studio.invalid",
                 )
                 await asyncio.to_thread(stack.enter_context, serving)
         yield {name: f"{HOST}:{port}" for name, port in ports.items()}
