@@ -1,18 +1,16 @@
 """Annotators before a real HAProxy with the role's configuration, beside what `benchmarks.capacity` says of them.
 
-    SAMSTUDIO_TEST_BACKEND=.cache/backend-venv python -m benchmarks.fleet --annotators 4 12 --every 0.5
-    python -m benchmarks.fleet --stand-in cpu --factor 0 150
+    python -m benchmarks.fleet --backends 4 --annotators 60 --factor 0 150
 
-The two backends are real ones with the demo model, whose times are measured first on one of them; or stand-ins that
-only take time, as long as was measured for what they stand for. HAProxy's log tells which backend had a click. Prints a
-markdown table; *left* is the share of requests that another backend answered than most of their task's.
+The backends are stand-ins that only take time, as long as was measured for what they stand for. HAProxy's log tells
+which of them had a click. Prints a markdown table; *left* is the share of requests that another backend answered than
+most of their task's.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
 import contextlib
 import functools
 import itertools
@@ -24,17 +22,14 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.capacity import CPU, H200, OLD_CPU, Costs, Scene, drawn, simulate
-from tools.tests import backend as real_backend
-from tools.tests import boxed_scenes, haproxy, servers
+from tools.tests import haproxy
 
 HOST = "127.0.0.1"
 STAND_INS = {"cpu": CPU, "old-cpu": OLD_CPU, "h200": H200}
 LOGGED = re.compile(r"POST /predict 200 \d+ ms, task (\d+), (\S+),")
-WIDTH, HEIGHT = 1024, 768
 
 
 class StandIn:
@@ -74,40 +69,16 @@ class StandIn:
         await asyncio.sleep(drawn(self._costs.beside, self._costs.spread, self._chance))
 
 
-@dataclass
-class Images:
-    """Drawings in a folder that the backends see. Each is another image, if only by its last bytes."""
-
-    folder: Path
-    drawn: boxed_scenes.Drawn
-
-    @functools.cached_property
-    def numbers(self) -> Iterator[int]:
-        return itertools.count(1)
-
-    def new(self) -> int:
-        number = next(self.numbers)
-        (self.folder / f"{number}.png").write_bytes(self.drawn.png + number.to_bytes(8, "big"))
-        return number
-
-    def body(self, number: int, *, click: bool) -> bytes:
-        return json.dumps(
-            {
-                "tasks": [{"id": number, "data": {"image": f"/data/local-files/?d={number}.png"}}],
-                "project": "1.1",
-                "label_config": boxed_scenes.CONFIG,
-                "params": {"context": {"result": [self.drawn.boxes[0]]} if click else None},
-            }
-        ).encode()
+def body_of(task: int, *, click: bool) -> bytes:
+    return json.dumps({"tasks": [{"id": task}], "params": {"context": {"result": [{}]} if click else None}}).encode()
 
 
 async def ask(port: int, body: bytes) -> float:
     """Over a connection of its own, as Label Studio asks; seconds."""
-    password = base64.b64encode(f"{real_backend.USER}:{real_backend.PASSWORD}".encode()).decode()
     begun = time.perf_counter()
     reader, writer = await asyncio.open_connection(HOST, port)
     writer.write(
-        f"POST /predict HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Basic {password}\r\nConnection: close\r\n"
+        f"POST /predict HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     )
     writer.write(body)
@@ -117,39 +88,24 @@ async def ask(port: int, body: bytes) -> float:
     return time.perf_counter() - begun
 
 
-async def annotate(port: int, images: Images, scene: Scene, seconds: float) -> list[float]:
+async def annotate(port: int, tasks: Iterator[int], scene: Scene, seconds: float) -> list[float]:
     """Seconds of each click."""
     taken: list[float] = []
     until = time.monotonic() + seconds
-    shared = [images.new() for _ in range(scene.tasks)]
+    shared = [next(tasks) for _ in range(scene.tasks)]
 
     async def annotator() -> None:
         await asyncio.sleep(random.uniform(0, min(scene.every * scene.clicks, seconds / 4)))
         while time.monotonic() < until:
-            number = random.choice(shared) if shared else images.new()
-            await ask(port, images.body(number, click=False))
+            task = random.choice(shared) if shared else next(tasks)
+            await ask(port, body_of(task, click=False))
             for _ in range(scene.clicks):
                 await asyncio.sleep(random.expovariate(1 / scene.every))
                 if time.monotonic() < until:
-                    taken.append(await ask(port, images.body(number, click=True)))
+                    taken.append(await ask(port, body_of(task, click=True)))
 
     await asyncio.gather(*(annotator() for _ in range(scene.annotators)))
     return taken
-
-
-async def costs_of(port: int, images: Images) -> Costs:
-    """Of one real backend, asked past HAProxy: clicks on a known image alone and eight at once, and new images."""
-    number = images.new()
-    await ask(port, images.body(number, click=True))
-    alone = [await ask(port, images.body(number, click=True)) for _ in range(60)]
-    begun, turns = time.perf_counter(), 20
-    for _ in range(turns):
-        await asyncio.gather(*(ask(port, images.body(number, click=True)) for _ in range(8)))
-    turn = (time.perf_counter() - begun) / turns / 8
-    cold = [await ask(port, images.body(images.new(), click=True)) for _ in range(15)]
-    median = statistics.median(alone)
-    spread = sorted(alone)[int(len(alone) * 0.95)] / median
-    return Costs("demo", turn, max(median - turn, 0.0), 0.002, statistics.median(cold) - median - 0.002, 1.48, spread)
 
 
 def left(log: str) -> tuple[float, dict[str, int]]:
@@ -163,25 +119,15 @@ def left(log: str) -> tuple[float, dict[str, int]]:
 
 
 @contextlib.asynccontextmanager
-async def backends(asked: argparse.Namespace, folder: Path) -> AsyncIterator[dict[str, str]]:
+async def backends(costs: Costs, count: int) -> AsyncIterator[dict[str, str]]:
     """`HOST:PORT` by name."""
     async with contextlib.AsyncExitStack() as stack:
-        ports = {}
-        for number in range(asked.backends):
-            if asked.stand_in:
-                server = await asyncio.start_server(StandIn(STAND_INS[asked.stand_in]).serve, HOST, 0)
-                ports[f"gpu{number}"] = server.sockets[0].getsockname()[1]
-                await stack.enter_async_context(server)
-            else:
-                ports[f"gpu{number}"] = servers.free_port(HOST)
-                serving = real_backend.running(
-                    folder / f"backend{number}",
-                    port=ports[f"gpu{number}"],
-                    documents=folder / "images",
-                    studio_url="http://label-studio.invalid",
-                )
-                await asyncio.to_thread(stack.enter_context, serving)
-        yield {name: f"{HOST}:{port}" for name, port in ports.items()}
+        addresses = {}
+        for number in range(count):
+            server = await asyncio.start_server(StandIn(costs).serve, HOST, 0)
+            addresses[f"gpu{number + 1}"] = f"{HOST}:{server.sockets[0].getsockname()[1]}"
+            await stack.enter_async_context(server)
+        yield addresses
 
 
 def bounded(config: str, factor: int | None) -> str:
@@ -194,14 +140,10 @@ def bounded(config: str, factor: int | None) -> str:
 
 
 async def measure(asked: argparse.Namespace) -> None:
+    costs, tasks = STAND_INS[asked.stand_in], itertools.count(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "images").mkdir()
-        images = Images(folder / "images", boxed_scenes.draw(1, columns=2, rows=2, width=WIDTH, height=HEIGHT))
-        async with backends(asked, folder) as addresses:
-            first = int(next(iter(addresses.values())).rpartition(":")[2])
-            costs = STAND_INS[asked.stand_in] if asked.stand_in else await costs_of(first, images)
-            print(f"{asked.backends} backends, each: {costs}\n", flush=True)
+        async with backends(costs, asked.backends) as addresses:
             head = "annotators", "bound", "clicks", "p50 ms, predicted", "p95 ms, predicted", "left, predicted", "each"
             print(f"| {' | '.join(head)} |\n{'|---' * len(head)}|")
             for crowd, factor in itertools.product(asked.annotators, asked.factor):
@@ -222,7 +164,7 @@ async def measure(asked: argparse.Namespace) -> None:
                 async with contextlib.AsyncExitStack() as stack:
                     url, _ = await asyncio.to_thread(stack.enter_context, running)
                     port = int(url.rpartition(":")[2])
-                    taken = sorted(await annotate(port, images, scene, asked.seconds))
+                    taken = sorted(await annotate(port, tasks, scene, asked.seconds))
                 gone, shares = left((place / "haproxy.log").read_text())
                 said = simulate(scene, seconds=600)
                 bound = "as deployed" if factor is None else factor or "none"
@@ -240,7 +182,7 @@ def main() -> None:
     parser.add_argument("--annotators", type=int, nargs="+", default=[12])
     parser.add_argument("--every", type=float, default=3.0, help="seconds between two clicks of one annotator")
     parser.add_argument("--backends", type=int, default=2)
-    parser.add_argument("--stand-in", choices=sorted(STAND_INS), help="backends that only take time, of this kind")
+    parser.add_argument("--stand-in", choices=sorted(STAND_INS), default="cpu")
     parser.add_argument("--factor", type=int, nargs="+", default=[None], help="hash-balance-factor to add; 0: none")
     parser.add_argument("--tasks", type=int, default=0, help="for all annotators together; 0: each has his own")
     parser.add_argument("--seconds", type=float, default=20.0)
