@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import jinja2
@@ -17,12 +17,15 @@ START_SECONDS = 30
 
 
 @contextlib.contextmanager
-def running(folder: Path, backends: Mapping[str, str], metrics_port: int = 0) -> Iterator[tuple[str, Path]]:
-    """Start it in an empty folder and stop it afterwards.
+def running(
+    folder: Path, backends: Mapping[str, str], metrics_port: int = 0, edited: Callable[[str], str] = str
+) -> Iterator[tuple[str, Path]]:
+    """Start it in an empty folder and stop it afterwards. A configuration that it warns about does not start.
 
     Args:
         backends: `HOST:PORT` by name.
         metrics_port: where it tells Prometheus of them, 0 for nowhere.
+        edited: the configuration as it shall be instead.
 
     Yields:
         its URL, and its admin socket.
@@ -39,9 +42,9 @@ def running(folder: Path, backends: Mapping[str, str], metrics_port: int = 0) ->
         monitoring_balancer_port=metrics_port,
         samstudio_tools_backends=[{"name": name, "reached_at": address} for name, address in backends.items()],
     )
-    (folder / "haproxy.cfg").write_text(config.replace("/run/balancer/admin.sock", str(socket)))
+    (folder / "haproxy.cfg").write_text(edited(config.replace("/run/balancer/admin.sock", str(socket))))
     with (folder / "haproxy.log").open("wb") as log:
-        process = subprocess.Popen(["haproxy", "-db", "-f", folder / "haproxy.cfg"], stdout=log, stderr=log)
+        process = subprocess.Popen(["haproxy", "-db", "-dW", "-f", folder / "haproxy.cfg"], stdout=log, stderr=log)
     try:
         servers.wait(f"http://{HOST}:{port}/health", process, folder / "haproxy.log", START_SECONDS)
         yield f"http://{HOST}:{port}", socket
