@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from samstudio import __version__, deployment
-from samstudio.commands import bundle, exchange, fleet, jobs, playbooks, samples, secrets, ssrf, token, tunnel
+from samstudio.commands import bundle, exchange, fleet, jobs, playbooks, samples, secrets, ssrf, storage, token, tunnel
 from samstudio.commands.backup import backup
 from samstudio.commands.click import click
 from samstudio.commands.copy_to_postgresql import copy_to_postgresql
@@ -65,6 +65,7 @@ verb(app, masks, section=CONNECTING)
 verb(app, metrics, section=SCRIPTS)
 for each_app, section in (
     (jobs.app, CONNECTING),
+    (storage.app, CONNECTING),
     (tunnel.app, CONNECTING),
     (ssrf.app, CONNECTING),
     (fleet.app, FLEETS),

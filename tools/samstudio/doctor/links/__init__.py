@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from samstudio.causes import Cause
 from samstudio.doctor.link import Link
-from samstudio.doctor.links import backend, click, containers, fleet, host, label_studio, network, project, record
+from samstudio.doctor.links import (
+    backend,
+    click,
+    containers,
+    fleet,
+    host,
+    label_studio,
+    network,
+    project,
+    record,
+    storage,
+)
 
 CHAIN: tuple[Link, ...] = (
     network.ADDRESSES,
@@ -21,6 +32,7 @@ CHAIN: tuple[Link, ...] = (
     label_studio.SSRF,
     project.PROJECT,
     project.LABEL_CONFIG,
+    storage.STORAGE,
     record.ML_RECORD,
     record.WEBHOOK,
     record.INTERACTIVE,
