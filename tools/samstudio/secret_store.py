@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import secrets
 import stat
 from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +29,15 @@ GENERATED: Mapping[str, Callable[[], str]] = {
 API_TOKEN = "label_studio_api_token"  # noqa: S105 - a file's name
 ADMIN_PASSWORD = "label_studio_admin_password"  # noqa: S105
 BACKEND_PASSWORD = "backend_basic_auth_password"  # noqa: S105
+#: of a further administrator, with the address behind it
+ADMINISTRATORS_PASSWORD = "label_studio_password_of_"  # noqa: S105
+#: an address that Label Studio's sign-in takes, which knows lower case alone, and that is a file's name
+EMAIL = re.compile(r"[a-z0-9][a-z0-9._%+-]*@[a-z0-9-]+(\.[a-z0-9-]+)+")
+
+
+def administrators_password(email: str) -> str:
+    """The name of a further administrator's password."""
+    return f"{ADMINISTRATORS_PASSWORD}{email}"
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,11 @@ class SecretStore:
             PermissionError: the folder is another user's, so nobody can tell.
         """
         return self.path(name).exists()
+
+    def names(self) -> list[str]:
+        """What a deployment has, and each further administrator's password."""
+        found = sorted(path.name for path in self.folder.glob(f"{ADMINISTRATORS_PASSWORD}*"))
+        return [*GENERATED, API_TOKEN, *found]
 
     def read(self, name: str) -> str:
         """The secret's value without its trailing newline.

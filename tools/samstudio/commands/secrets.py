@@ -9,12 +9,11 @@ import typer
 from samstudio.commands.common import AsJson, Check, deployment_of
 from samstudio.errors import NothingToLookAt, WrongCommandLine
 from samstudio.output import emit, out
-from samstudio.secret_store import ADMIN_PASSWORD, API_TOKEN, GENERATED, SecretStore
+from samstudio.secret_store import ADMIN_PASSWORD, SecretStore
 from samstudio.verbs import group, verb
 
 app = group("secrets", "Shows where the passwords of this host are, and what they are.")
 
-NAMES = (*GENERATED, API_TOKEN)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A name that samstudio secrets list shows.")]
 
 
@@ -27,11 +26,11 @@ def list_secrets(as_json: AsJson = False) -> None:
     """
     store = SecretStore(deployment_of().secrets_dir)
     _require_any(store)
-    every = [{"name": name, "path": str(store.path(name)), "there": store.exists(name)} for name in NAMES]
+    every = [{"name": name, "path": str(store.path(name)), "there": store.exists(name)} for name in store.names()]
 
     def human() -> None:
         for each in every:
-            out.print(f"{each['name']:30}{each['path'] if each['there'] else '[dim]not there[/]'}")
+            out.print(f"{each['name']:30} {each['path'] if each['there'] else '[dim]not there[/]'}")
 
     emit({"changed": False, "folder": str(store.folder), "secrets": every}, as_json=as_json, human=human)
 
@@ -76,7 +75,7 @@ def ensure(as_json: AsJson = False, check: Check = False) -> None:
 
 
 def _require_any(store: SecretStore) -> None:
-    if not any(store.exists(name) for name in NAMES):
+    if not any(store.exists(name) for name in store.names()):
         raise NothingToLookAt(
             "This host has no secrets.",
             found=f"none in {store.folder}",
@@ -86,11 +85,12 @@ def _require_any(store: SecretStore) -> None:
 
 
 def _store_with(name: str) -> SecretStore:
-    if name not in NAMES:
+    store = SecretStore(deployment_of().secrets_dir)
+    if name not in store.names():
         raise WrongCommandLine(
-            "There is no such secret.", found=name, expected=", ".join(NAMES), command="samstudio secrets list"
+            "There is no such secret.", found=name, expected=", ".join(store.names()), command="samstudio secrets list"
         )
-    return SecretStore(deployment_of().secrets_dir)
+    return store
 
 
 verb(app, list_secrets, name="list")
