@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 import samstudio
-from samstudio import backend_client, balancer, lock
+from samstudio import backend_client, balancer, exports, lock
 from samstudio.backup import history, journal
 from samstudio.deployment import Deployment
 from samstudio.errors import SamstudioError
@@ -29,7 +29,7 @@ def collect(
     Returns:
         `changed` (False), `healthy`, `samstudio`, `label_studio`, `backend`, `backends` (those of a
         fleet), `projects`, `sign_in`, `unfinished_restore` (a sentence, or ""), `kept` (the Label Studio that
-        `rollback` brings back, or ""), `backups`; a part that could not be
+        `rollback` brings back, or ""), `backups`, `exports` (`files`, `bytes`); a part that could not be
         read holds `error` instead, in the shape of a command's error. Without a connected project nothing is healthy.
     """
     say(f"asking Label Studio at {deployment.label_studio.url} for its version")
@@ -57,6 +57,7 @@ def collect(
         "unfinished_restore": unfinished,
         "kept": kept(deployment),
         "backups": backups,
+        "exports": _part(lambda: exports.kept(deployment.label_studio.data)),
     }
 
 

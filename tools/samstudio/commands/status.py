@@ -67,6 +67,7 @@ def _show(result: dict[str, Any]) -> None:
         ways = "samstudio rollback brings it back, samstudio rollback --forget removes it"
         _line("kept", f"{escape(result['kept'])}; {typed(ways)}")
     _show_backups(result["backups"])
+    _show_exports(result["exports"])
     sign_in = result["sign_in"]
     _line("open", f"[bold]{escape(sign_in['url'])}[/]")
     _line("sign in", f"as {escape(sign_in['email'])}; samstudio secrets show label_studio_admin_password")
@@ -94,6 +95,13 @@ def _show_backups(part: dict[str, Any]) -> None:
         _line("" if last["error"] else name, escape(good or "none yet"))
     for sentence in part["wrong"]:
         _line("", f"[red]{escape(sentence)}[/]; journalctl -u 'samstudio-*'")
+
+
+def _show_exports(part: dict[str, Any]) -> None:
+    if "error" in part:
+        _failure("exports", part["error"])
+    elif part["files"]:
+        _line("exports", f"{part['files']} files, {_size(part['bytes'])}")
 
 
 def _place(good: dict[str, str]) -> str:
