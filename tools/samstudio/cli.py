@@ -8,7 +8,20 @@ from typing import Annotated
 import typer
 
 from samstudio import __version__, deployment
-from samstudio.commands import bundle, exchange, fleet, jobs, playbooks, samples, secrets, ssrf, token, tunnel
+from samstudio.commands import (
+    administrators,
+    bundle,
+    exchange,
+    fleet,
+    jobs,
+    playbooks,
+    samples,
+    secrets,
+    ssrf,
+    storage,
+    token,
+    tunnel,
+)
 from samstudio.commands.backup import backup
 from samstudio.commands.click import click
 from samstudio.commands.copy_to_postgresql import copy_to_postgresql
@@ -66,6 +79,7 @@ verb(app, masks, section=CONNECTING)
 verb(app, metrics, section=SCRIPTS)
 for each_app, section in (
     (jobs.app, CONNECTING),
+    (storage.app, CONNECTING),
     (tunnel.app, CONNECTING),
     (ssrf.app, CONNECTING),
     (fleet.app, FLEETS),
@@ -74,6 +88,7 @@ for each_app, section in (
     (token.app, SECRETS),
     (samples.app, SCRIPTS),
     (exchange.app, SCRIPTS),
+    (administrators.app, SCRIPTS),
 ):
     app.add_typer(each_app, rich_help_panel=section)
 

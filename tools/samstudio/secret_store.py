@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import secrets
 import stat
 from collections.abc import Callable, Iterator, Mapping
@@ -34,6 +35,15 @@ POSTGRES_PASSWORD = "postgres_password"  # noqa: S105
 
 #: beside a secret while it is replaced: the value that comes next
 NEXT = ".next"
+#: of a further administrator, with the address behind it
+ADMINISTRATORS_PASSWORD = "label_studio_password_of_"  # noqa: S105
+#: an address that Label Studio's sign-in takes, which knows lower case alone, and that is a file's name
+EMAIL = re.compile(r"[a-z0-9][a-z0-9._%+-]*@[a-z0-9-]+(\.[a-z0-9-]+)+")
+
+
+def administrators_password(email: str) -> str:
+    """The name of a further administrator's password."""
+    return f"{ADMINISTRATORS_PASSWORD}{email}"
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,11 @@ class SecretStore:
             PermissionError: the folder is another user's, so nobody can tell.
         """
         return self.path(name).exists()
+
+    def names(self) -> list[str]:
+        """What a deployment has, and each further administrator's password."""
+        found = sorted(path.name for path in self.folder.glob(f"{ADMINISTRATORS_PASSWORD}*"))
+        return [*GENERATED, API_TOKEN, *found]
 
     def read(self, name: str) -> str:
         """The secret's value without its trailing newline; of several, the first, which is the one that is used.

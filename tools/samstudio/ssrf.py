@@ -66,6 +66,15 @@ def resolved(name: str) -> list[str]:
     return sorted({str(address[0]) for *_, address in found})
 
 
+def is_address(text: str) -> bool:
+    """Whether a text is an IP address or a network, and no name."""
+    try:
+        ipaddress.ip_network(text.strip().strip("[]"), strict=False)
+    except ValueError:
+        return False
+    return True
+
+
 def exempt(banned: Iterable[str], allowed: Iterable[str]) -> list[str]:
     """`banned` without the addresses (or networks) in `allowed`: every other address stays as it was.
 
@@ -223,5 +232,6 @@ __all__: Sequence[str] = (
     "broad_environment",
     "compare",
     "exempt",
+    "is_address",
     "narrow_environment",
 )

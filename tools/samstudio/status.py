@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 import samstudio
-from samstudio import backend_client, balancer, base_image, certificate, lock
+from samstudio import backend_client, balancer, base_image, certificate, exports, lock
 from samstudio.backup import history, journal
 from samstudio.deployment import Deployment
 from samstudio.errors import SamstudioError
@@ -29,10 +29,9 @@ def collect(
     Returns:
         `changed` (False), `healthy`, `samstudio`, `label_studio`, `backend`, `backends` (those of a fleet), `projects`,
         `base_image` (None where no engine tells), `certificate` (None without a TLS proxy), `sign_in`,
-        `unfinished_restore` (a sentence, or ""),
-        `unfinished_rotation` (names of secrets), `kept` (the Label Studio that `rollback` brings back, or ""),
-        `backups`; a part that could not be read holds `error` instead, in the shape of a command's error. Without a
-        connected project nothing is healthy.
+        `unfinished_restore` (a sentence, or ""), `unfinished_rotation` (names of secrets), `kept` (the Label Studio
+        that `rollback` brings back, or ""), `backups`, `exports` (`files`, `bytes`); a part that could not be read
+        holds `error` instead, in the shape of a command's error. Without a connected project nothing is healthy.
     """
     say(f"asking Label Studio at {deployment.label_studio.url} for its version")
     label_studio = _part(lambda: _label_studio(deployment))
@@ -64,6 +63,7 @@ def collect(
         "unfinished_rotation": SecretStore(deployment.secrets_dir).unfinished(),
         "kept": kept(deployment),
         "backups": backups,
+        "exports": _part(lambda: exports.kept(deployment.label_studio.data)),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -59,6 +60,7 @@ ExecStart=/bin/true
 def render(role: str, template: str, **variables: object) -> str:
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
     environment.filters["comment"] = lambda text: f"# {text}"
+    environment.filters["quote"] = shlex.quote
     source = (ROLES / role / "templates" / template).read_text()
     return environment.from_string(source).render(ansible_managed="managed", **variables)
 

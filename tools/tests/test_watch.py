@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from tools.tests.commands import fails, invoke, run
 from tools.tests.label_studio import RunningLabelStudio
 from tools.tests.stand_in_backend import StandIn
 from tools.tests.stand_in_haproxy import HAProxy
+from tools.tests.test_exports import clean
 
 Describe = Callable[..., Path]
 pytestmark = pytest.mark.integration
@@ -49,6 +51,24 @@ def test_status_shows_versions_model_and_projects(deployed: Path, server: Runnin
     shown = CliRunner().invoke(app, ["--config-dir", str(deployed), "status"])
     assert server.version in shown.stdout
     assert "demo model" in shown.stdout
+
+
+def test_status_counts_exports_which_label_studio_names_as_the_cleaning_expects(
+    deployed: Path, server: RunningLabelStudio
+) -> None:
+    described = yaml.safe_load((deployed / "deployment.yml").read_text())
+    described["label_studio"]["data"] = str(server.folder / "data")
+    (deployed / "deployment.yml").write_text(yaml.safe_dump(described))
+    with connected(deployed) as studio:
+        number = projects.number_of(studio, "SAM2 quick start")
+        studio.http.get(f"/api/projects/{number}/export", params={"exportType": "JSON"}).raise_for_status()
+    folder = server.folder / "data" / "export"
+    there = list(folder.iterdir())
+    assert run(deployed, "status")["exports"] == {"files": 2, "bytes": sum(path.stat().st_size for path in there)}
+    for path in there:
+        os.utime(path, (0, 0))
+    clean(folder)
+    assert run(deployed, "status")["exports"] == {"files": 0, "bytes": 0}
 
 
 def test_status_survives_what_does_not_answer(deployed: Path, server: RunningLabelStudio, describe: Describe) -> None:

@@ -25,8 +25,14 @@ def banned_subnets(allowed: str | Iterable[str], banned: Iterable[str] | None = 
         raise AnsibleFilterError(f"samstudio_banned_subnets: {error}") from error
 
 
+def names(admitted: str | Iterable[str]) -> list[str]:
+    """Those that are names, whose addresses have to be looked up."""
+    return [each for each in _listed(admitted) if not ssrf.is_address(each)]
+
+
 class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
             "samstudio_banned_subnets": banned_subnets,
+            "samstudio_names": names,
         }

@@ -11,12 +11,11 @@ from samstudio import lock
 from samstudio.commands.common import AsJson, Check, deployment_here, deployment_of
 from samstudio.errors import NothingToLookAt, WrongCommandLine
 from samstudio.output import emit, out, say, typed
-from samstudio.secret_store import ADMIN_PASSWORD, API_TOKEN, GENERATED, SecretStore
+from samstudio.secret_store import ADMIN_PASSWORD, SecretStore
 from samstudio.verbs import group, verb
 
 app = group("secrets", "Shows where the passwords of this host are, and what they are, and replaces them.")
 
-NAMES = (*GENERATED, API_TOKEN)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A name that samstudio secrets list shows.")]
 
 
@@ -29,11 +28,11 @@ def list_secrets(as_json: AsJson = False) -> None:
     """
     store = SecretStore(deployment_of().secrets_dir)
     _require_any(store)
-    every = [{"name": name, "path": str(store.path(name)), "there": store.exists(name)} for name in NAMES]
+    every = [{"name": name, "path": str(store.path(name)), "there": store.exists(name)} for name in store.names()]
 
     def human() -> None:
         for each in every:
-            out.print(f"{each['name']:30}{each['path'] if each['there'] else '[dim]not there[/]'}")
+            out.print(f"{each['name']:30} {each['path'] if each['there'] else '[dim]not there[/]'}")
 
     emit({"changed": False, "folder": str(store.folder), "secrets": every}, as_json=as_json, human=human)
 
@@ -102,7 +101,14 @@ def rotate(
             expected=f"--all, or one of {', '.join(rotating.ROTATIONS)}",
             command="samstudio secrets rotate --all",
         )
-    names = list(rotating.ROTATIONS) if every else [_known(name)]
+    names = list(rotating.ROTATIONS) if every else [name]
+    if unknown := [each for each in names if each not in rotating.ROTATIONS]:
+        raise WrongCommandLine(
+            "There is no such secret that can be replaced.",
+            found=unknown[0],
+            expected=f"one of {', '.join(rotating.ROTATIONS)}; further administrators change their own in Label Studio",
+            command="samstudio secrets rotate --all",
+        )
     found = deployment_here(expected="to run on the host of Label Studio", command="./samstudio deploy")
     result: dict[str, Any] = {"changed": True, "rotated": names, "did": [], "notes": []}
     with lock.held(found.config_dir, "secrets rotate"):
@@ -137,7 +143,7 @@ def apply(as_json: AsJson = False, check: Check = False) -> None:
 
 
 def _require_any(store: SecretStore) -> None:
-    if not any(store.exists(name) for name in NAMES):
+    if not any(store.exists(name) for name in store.names()):
         raise NothingToLookAt(
             "This host has no secrets.",
             found=f"none in {store.folder}",
@@ -147,16 +153,16 @@ def _require_any(store: SecretStore) -> None:
 
 
 def _store_with(name: str) -> SecretStore:
-    _known(name)
-    return SecretStore(deployment_of().secrets_dir)
+    store = SecretStore(deployment_of().secrets_dir)
+    _require_known(store, name)
+    return store
 
 
-def _known(name: str) -> str:
-    if name not in NAMES:
+def _require_known(store: SecretStore, name: str) -> None:
+    if name not in store.names():
         raise WrongCommandLine(
-            "There is no such secret.", found=name, expected=", ".join(NAMES), command="samstudio secrets list"
+            "There is no such secret.", found=name, expected=", ".join(store.names()), command="samstudio secrets list"
         )
-    return name
 
 
 verb(app, list_secrets, name="list")

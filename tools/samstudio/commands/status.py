@@ -73,6 +73,7 @@ def _show(result: dict[str, Any]) -> None:
     _show_certificate(result["certificate"])
     if base := result["base_image"]:
         _line("base image", f"{base['days']} days old ({base['container']}); ./samstudio upgrade --security renews it")
+    _show_exports(result["exports"])
     sign_in = result["sign_in"]
     _line("open", f"[bold]{escape(sign_in['url'])}[/]")
     _line("sign in", f"as {escape(sign_in['email'])}; samstudio secrets show label_studio_admin_password")
@@ -93,7 +94,7 @@ def _show_certificate(part: dict[str, Any] | None) -> None:
     if part and part["ends"]:
         _line(
             "certificate",
-            f"of {escape(part['domain'])}, {part['days_left']:.0f} days left, by {escape(part['issuer'])}",
+            f"of {escape(part['domain'])}, good until {part['ends']}, by {escape(part['issuer'])}",
         )
     if part and part["wrong"]:
         _line("" if part["ends"] else "certificate", f"[red]{escape(part['wrong'])}[/]")
@@ -110,6 +111,13 @@ def _show_backups(part: dict[str, Any]) -> None:
         _line("" if last["error"] else name, escape(good or "none yet"))
     for sentence in part["wrong"]:
         _line("", f"[red]{escape(sentence)}[/]; journalctl -u 'samstudio-*'")
+
+
+def _show_exports(part: dict[str, Any]) -> None:
+    if "error" in part:
+        _failure("exports", part["error"])
+    elif part["files"]:
+        _line("exports", f"{part['files']} files, {_size(part['bytes'])}")
 
 
 def _place(good: dict[str, str]) -> str:

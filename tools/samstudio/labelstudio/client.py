@@ -145,7 +145,7 @@ def label_studio_client(
 def _insist_on_json(response: httpx.Response) -> None:
     path = response.request.url.path
     kind = response.headers.get("Content-Type", "no content type")
-    empty = response.status_code == httpx.codes.NO_CONTENT
+    empty = response.status_code == httpx.codes.NO_CONTENT or response.headers.get("Content-Length") == "0"
     if "/api/" in path and response.is_success and not empty and "json" not in kind:
         raise _something_else("use Label Studio", f"{response.status_code}, {kind}, from {response.request.url}")
 

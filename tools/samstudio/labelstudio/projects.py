@@ -123,6 +123,16 @@ def tasks_with_image(studio: LabelStudio, number: int, data_key: str, containing
     return _tasks(studio, number, {"filters": {"conjunction": "or", "items": items}})
 
 
+def any_annotation(studio: LabelStudio, number: int) -> int | None:
+    """The id of an annotation of a project, if it has any."""
+    annotated = {"filter": "filter:tasks:total_annotations", "operator": "greater", "type": "Number", "value": 0}
+    query = json.dumps({"filters": {"conjunction": "and", "items": [annotated]}})
+    asked: dict[str, str | int] = {"project": number, "query": query, "fields": "all", "page_size": 1}
+    with api_errors(f"look for an annotation of project {number}"):
+        found = studio.http.get("/api/tasks", params=asked).raise_for_status().json()["tasks"]
+    return next((int(each["id"]) for task in found for each in task["annotations"]), None)
+
+
 def _tasks(studio: LabelStudio, number: int, query: dict[str, Any]) -> Iterator[dict[str, Any]]:
     with api_errors(f"list the tasks of project {number}"):
         found: Iterator[Any] = iter(

@@ -16,6 +16,7 @@ from samstudio.doctor.links import (
     network,
     project,
     record,
+    storage,
 )
 
 CHAIN: tuple[Link, ...] = (
@@ -35,6 +36,7 @@ CHAIN: tuple[Link, ...] = (
     label_studio.SSRF,
     project.PROJECT,
     project.LABEL_CONFIG,
+    storage.STORAGE,
     record.ML_RECORD,
     record.WEBHOOK,
     record.INTERACTIVE,

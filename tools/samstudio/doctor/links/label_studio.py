@@ -192,7 +192,7 @@ def check_token(pair: Pair, _: Known) -> Result:
 
 def check_ssrf(pair: Pair, known: Known) -> Result:
     """The guard lets Label Studio reach the backend's address: as an ML backend and as a webhook."""
-    deployed = _deployed_guard(pair, known.version)
+    deployed = guard_of(pair, known.version)
     if isinstance(deployed, Result):
         return deployed
     host = normalise(pair.wanted).host
@@ -214,7 +214,8 @@ def check_ssrf(pair: Pair, known: Known) -> Result:
     return ok(f"admits {', '.join(addresses)}")
 
 
-def _deployed_guard(pair: Pair, version: str) -> DeployedGuard | Result:
+def guard_of(pair: Pair, version: str) -> DeployedGuard | Result:
+    """Label Studio's guard, or why it cannot be seen."""
     if pair.studio_container:
         return deployed_guard.read(container=pair.studio_container)
     environment = pair.studio_environment()

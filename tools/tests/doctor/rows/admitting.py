@@ -113,3 +113,29 @@ def host_with_a_wrong_port(bench: Bench) -> None:
 @row("host-wrong", "label-studio-host", setup="proxied", warns=True)
 def host_with_a_path(bench: Bench) -> None:
     """As it is: LABEL_STUDIO_HOST=http://127.0.0.1:PORT/projects/3, as copied from a browser."""
+
+
+# 7. S3
+
+
+def _storage(bench: Bench, endpoint: str, status: str, traceback: str) -> None:
+    """As one that was made before the guard, or whose name got another address."""
+    bench.studio.sql(
+        "INSERT INTO io_storages_s3importstorage (title, bucket, prefix, use_blob_urls, s3_endpoint, presign, "
+        "presign_ttl, recursive_scan, status, traceback, meta, synchronizable, created_at, project_id) "
+        "VALUES ('lab', 'lab', '', 1, ?, 1, 1, 1, ?, ?, '{}', 1, datetime('now'), ?)",
+        endpoint,
+        status,
+        traceback,
+        bench.project,
+    )
+
+
+@row("storage-guarded", "storage")
+def a_store_on_a_private_address(bench: Bench) -> None:
+    _storage(bench, "http://10.255.255.1:9000", "completed", "")
+
+
+@row("storage-failed", "storage", warns=True)
+def a_store_that_refused(bench: Bench) -> None:
+    _storage(bench, "http://127.0.0.1:9000", "failed", "Traceback:\nS3StorageError: Debugging info is not available")
