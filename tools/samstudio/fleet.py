@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 #: Of the private network: where the second backend of a host is; the first one has an address of its own.
@@ -78,4 +79,23 @@ def backends_of_fleet(
             "card": "",
         }
         found += [{key: each[key] for key in WRITTEN} for each in backends or [assumed]]
+    return found
+
+
+#: HAProxy multiplies an id by 4096 and keeps 32 bits
+MOST_IDS = 2**20
+
+
+def ids_on_ring(names: Iterable[str]) -> dict[str, int]:
+    """Each backend's id in HAProxy, by its name, from 1 on.
+
+    The id decides which tasks are a backend's. HAProxy's own is the place in the list, and all places behind a backend
+    that is gone are others'.
+    """
+    found: dict[str, int] = {}
+    for name in sorted(names):
+        number = zlib.crc32(name.encode()) % MOST_IDS
+        while number + 1 in found.values():
+            number = (number + 1) % MOST_IDS
+        found[name] = number + 1
     return found

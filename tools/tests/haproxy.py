@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import jinja2
+from samstudio import fleet
 
 from tools.tests import servers
 
@@ -32,7 +33,7 @@ def running(
     """
     port, socket = servers.free_port(HOST), folder / "admin.sock"
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    environment.filters["comment"] = lambda text: f"# {text}"
+    environment.filters |= {"comment": lambda text: f"# {text}", "sam2_ids_on_ring": fleet.ids_on_ring}
     template = environment.from_string((ROLE / "templates" / "haproxy.cfg.j2").read_text())
     config = template.render(
         ansible_managed="A test's.",

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -21,9 +22,13 @@ NAMES = ("gpu1", "gpu2", "gpu3", "gpu4")
 
 @dataclass
 class Backends:
-    """Stand-ins that answer a click when they may. url: HAProxy's; arrived: a click that may not be answered yet."""
+    """Stand-ins that answer a click when they may. url: HAProxy's; arrived: a click that may not be answered yet.
+
+    addresses: HOST:PORT by name.
+    """
 
     url: str = ""
+    addresses: dict[str, str] = field(default_factory=dict)
     arrived: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     may_answer: threading.Event = field(default_factory=threading.Event)
 
@@ -67,7 +72,7 @@ class Backends:
 def backends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backends]:
     backends = Backends()
     with ExitStack() as stack:
-        addresses = {}
+        addresses = backends.addresses
         for name in NAMES:
             server = ThreadingHTTPServer(("127.0.0.1", 0), backends.handler(name))
             server.daemon_threads = True
@@ -109,3 +114,14 @@ def test_a_task_that_many_click_on_does_not_pile_up_on_one_backend(backends: Bac
     assert len(set(answers[:50])) == 1
     assert min(answers[50:].count(name) for name in NAMES) >= 10
     assert {backends.click(other) for _ in range(5)} == {home}
+
+
+def test_without_a_backend_only_its_own_tasks_move(backends: Backends, tmp_path: Path) -> None:
+    backends.may_answer.set()
+    before = {task: backends.click(task) for task in range(3000, 3100)}
+    left = {name: address for name, address in backends.addresses.items() if name != "gpu2"}
+    with haproxy.running(tmp_path, left) as (url, _):
+        fewer = Backends(url, left)
+        after = {task: fewer.click(task) for task in before}
+    moved = {task for task, name in before.items() if after[task] != name}
+    assert moved == {task for task, name in before.items() if name == "gpu2"}

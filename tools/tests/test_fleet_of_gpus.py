@@ -7,7 +7,8 @@ from typing import Any
 
 import jinja2
 import pytest
-from samstudio.fleet import backends_of_fleet, backends_of_host
+from samstudio import fleet
+from samstudio.fleet import backends_of_fleet, backends_of_host, ids_on_ring
 
 from tools.tests.preflight_host import GPU, decide
 
@@ -68,15 +69,15 @@ def test_a_fleet_is_every_backend_of_every_host() -> None:
     ]
     stale = [{"name": "gpu1", "host": "gpu1", "container": "c", "reached_at": "10.0.0.11:9090", "card": ""}]
     unseen = {"gpu2": "10.0.0.12:9090", "gpu3": "10.0.0.13:9090"}
-    fleet = backends_of_fleet(["gpu1", "gpu2", "gpu3"], seen, [*stale, *written], unseen)
-    assert [each["name"] for each in fleet] == ["gpu1:1", "gpu1:2", "gpu2:1", "gpu2:2", "gpu3"]
-    assert fleet[-1]["reached_at"] == "10.0.0.13:9090"
+    found = backends_of_fleet(["gpu1", "gpu2", "gpu3"], seen, [*stale, *written], unseen)
+    assert [each["name"] for each in found] == ["gpu1:1", "gpu1:2", "gpu2:1", "gpu2:2", "gpu3"]
+    assert found[-1]["reached_at"] == "10.0.0.13:9090"
 
 
 def test_the_balancer_is_told_of_each() -> None:
     template = (ROOT / "roles" / "backend_balancer" / "templates" / "haproxy.cfg.j2").read_text()
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True)
-    environment.filters["comment"] = str
+    environment.filters |= {"comment": str, "sam2_ids_on_ring": ids_on_ring}
     backends = backends_of_fleet(["gpu1"], backends_of_host("GPU-1,GPU-2", WORKERS, ELSEWHERE), [], {})
     told = environment.from_string(template).render(
         ansible_managed="",
@@ -85,7 +86,7 @@ def test_the_balancer_is_told_of_each() -> None:
         backend_balancer_tells=False,
         samstudio_tools_backends=backends,
     )
-    servers = [line.split()[1:] for line in told.splitlines() if line.startswith("    server ")]
+    servers = [line.split()[1:3] for line in told.splitlines() if line.startswith("    server ")]
     assert servers == [["gpu1:1", "10.0.0.11:9090"], ["gpu1:2", "10.0.0.11:9091"]]
 
 
@@ -136,3 +137,11 @@ def test_each_further_backend_needs_memory() -> None:
     assert len(problems) == 1
     assert "10.0 GiB are needed" in problems[0]
     assert "sam2_backend_gpus" in problems[0]
+
+
+def test_the_id_of_a_backend_comes_of_its_name_and_is_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = ids_on_ring(["gpu2", "gpu1:1", "gpu1:2"])
+    assert ids_on_ring(["gpu1:2", "gpu2"]).items() <= ids.items()
+    assert all(1 <= number <= 2**20 for number in ids.values())
+    monkeypatch.setattr(fleet, "MOST_IDS", 4)
+    assert sorted(ids_on_ring(["a", "b", "c", "d"]).values()) == [1, 2, 3, 4]

@@ -68,5 +68,6 @@ class FilterModule:
             "preflight_fitting": backend.fitting,
             "sam2_backends": fleet.backends_of_host,
             "sam2_backends_of_fleet": fleet.backends_of_fleet,
+            "sam2_ids_on_ring": fleet.ids_on_ring,
             "sam2_checkpoint": checkpoint,
         }
