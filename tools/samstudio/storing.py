@@ -168,7 +168,7 @@ def _of_file(file: Path) -> s3.Keys:
         raise WrongCommandLine("There is no such file of keys.", found=str(file), expected=SHAPE, command=HINT)
     parser = configparser.ConfigParser(default_section="", interpolation=None)
     try:
-        parser.read_string(SecretStore(file.parent).read(file.name))
+        parser.read_string(SecretStore(file.parent).content(file.name))
         section = parser["default"]
         key_id, secret = section["aws_access_key_id"], section["aws_secret_access_key"]
     except (configparser.Error, KeyError) as error:
