@@ -1,8 +1,8 @@
 """One fault after another, and each time a real Prometheus with the role's rules raises the alert that it is for.
 
 Real: Prometheus, node exporter, Label Studio, the backend and its clicks, backups, rehearsals, certificates. Stand-ins:
-the driver (`nvidia-smi`), the engine of a second backend that refuses a precision, a tmpfs for a disk. No alert waits
-here, and 0.2 s is slow for a click.
+the driver (`nvidia-smi`), the engine of a second backend that refuses a precision, a tmpfs for a disk, what Docker says
+of the images' age. No alert waits here, and 0.2 s is slow for a click.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from typing import Any
 
 import pytest
 import yaml
-from samstudio import deployment
+from samstudio import base_image, deployment
 from samstudio.backup import history
+from samstudio.base_image import BaseImage
 
 from tools.tests import backend as real_backend
 from tools.tests import servers
@@ -91,6 +92,8 @@ class Watched:
 
     def __init__(self, config: Path, figures: Path) -> None:
         self.config, self.figures = config, figures
+        #: when the Debian below each image was built
+        self.built = datetime.now(timezone.utc)
 
     def look(self) -> None:
         """As the timer of samstudio-metrics does."""
@@ -144,7 +147,9 @@ def watched(host: Path, deployed: Path, road: Road, tmp_path: Path, monkeypatch:
     figures = tmp_path / "figures"
     figures.mkdir()
     (host / deployment.INTERNAL_CA).write_text(certificate(tmp_path, timedelta(), timedelta(days=300)))
-    return Watched(host, figures)
+    watched = Watched(host, figures)
+    monkeypatch.setattr(base_image, "of", lambda name: BaseImage(name, watched.built))
+    return watched
 
 
 @contextlib.contextmanager
@@ -274,6 +279,10 @@ def faults(
         watched.age(history.Kind.REHEARSAL, days=15)
         watched.look()
 
+    def let_a_month_pass() -> None:
+        watched.built -= timedelta(days=31)
+        watched.look()
+
     return [
         ("DiskNearlyFull", fill_the_disk),
         ("GpuGone", lose_the_gpu),
@@ -282,4 +291,5 @@ def faults(
         ("RehearsalFailed", rehearse_what_was_damaged),
         ("BackupTooOld", let_three_days_pass),
         ("RehearsalTooOld", let_weeks_pass),
+        ("BaseImageOld", let_a_month_pass),
     ]
