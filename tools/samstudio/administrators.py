@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from samstudio import as_label_studio
 from samstudio.errors import SamstudioError
 from samstudio.secret_store import PASSWORD_BYTES, SecretStore, administrators_password
 
@@ -18,12 +19,10 @@ SECONDS = 120
 
 #: Reads {"emails": [...], "passwords": {email: password}, "check": ...} and prints what was, or would be, done to whom.
 #: An account without a password to give is only named.
-SCRIPT = """
-import importlib.util, json, os, sys
-sys.path.insert(0, importlib.util.find_spec("label_studio").submodule_search_locations[0])
-os.environ["DJANGO_SETTINGS_MODULE"] = "core.settings.label_studio"
-import django
-django.setup()
+SCRIPT = (
+    as_label_studio.ENTER
+    + """
+import json
 from django.contrib.auth import get_user_model
 from django.db import transaction
 from organizations.models import Organization
@@ -49,6 +48,7 @@ with transaction.atomic():
         user.save()
 print(json.dumps(done))
 """
+)
 
 #: runs SCRIPT: from what it reads on stdin to what it prints
 Run = Callable[[str], str]
@@ -76,7 +76,7 @@ def ensure(run: Run, store: SecretStore, emails: Sequence[str], *, check: bool =
 
 def in_container(container: str) -> Run:
     """What runs SCRIPT in Label Studio's container, with the settings that Label Studio has there."""
-    argv = ["docker", "exec", "--interactive", container, "/bin/sh", "/samstudio/launch.sh", "python3", "-c", SCRIPT]
+    argv = as_label_studio.command(container, "-c", SCRIPT)
 
     def run(asked: str) -> str:
         try:

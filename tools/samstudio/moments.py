@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
+STAMP = "%Y%m%dT%H%M%SZ"
+
 
 def now() -> str:
     """UTC, ISO 8601, to the second."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def stamp() -> str:
+    """UTC, to the second, as part of a name."""
+    return datetime.now(timezone.utc).strftime(STAMP)
 
 
 def ago(days: int) -> str:

@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from ansible.errors import AnsibleFilterError
 from samstudio import ssrf
+from samstudio.secret_store import EMAIL
 
 
 def _listed(value: str | Iterable[str]) -> list[str]:
@@ -30,9 +31,15 @@ def names(admitted: str | Iterable[str]) -> list[str]:
     return [each for each in _listed(admitted) if not ssrf.is_address(each)]
 
 
+def no_emails(addresses: Iterable[str]) -> list[str]:
+    """Those that Label Studio's sign-in does not know as an address."""
+    return [each for each in map(str, addresses) if not EMAIL.fullmatch(each)]
+
+
 class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
             "samstudio_banned_subnets": banned_subnets,
             "samstudio_names": names,
+            "samstudio_no_emails": no_emails,
         }

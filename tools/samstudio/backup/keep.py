@@ -8,16 +8,16 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+from samstudio import moments
 from samstudio.backup import manifest
 from samstudio.backup.manifest import Manifest
 from samstudio.errors import SamstudioError
 
 PREFIX = "samstudio-"
-TIME = "%Y%m%dT%H%M%SZ"
 
 
 def name(host: str, moment: datetime) -> str:
-    return f"{PREFIX}{host}-{moment.strftime(TIME)}"
+    return f"{PREFIX}{host}-{moment.strftime(moments.STAMP)}"
 
 
 def unfinished(name: str) -> str:

@@ -13,8 +13,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import samstudio
-from samstudio import credentials, token_delivery
-from samstudio.backup import database, journal, keep, manifest, older, room, service, since
+from samstudio import credentials, moments, token_delivery
+from samstudio.backup import database, journal, manifest, older, room, service, since
 from samstudio.backup.journal import Journal, Phase
 from samstudio.backup.manifest import DATA, SECRETS, Advance, Bar, Manifest
 from samstudio.backup.swap import SwapFolders
@@ -129,7 +129,7 @@ def finish(deployment: Deployment, say: Say) -> Restored | None:
 def _begin(deployment: Deployment, folder: Path, found: Manifest, phase: Phase) -> Journal:
     journal.refuse_unfinished(deployment.config_dir)
     now = datetime.now(timezone.utc)
-    stamp = now.strftime(keep.TIME)
+    stamp = now.strftime(moments.STAMP)
     begun = Journal(
         phase=phase,
         backup=str(folder.absolute()),

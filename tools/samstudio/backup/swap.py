@@ -131,7 +131,7 @@ class SwapFiles:
     def back(self) -> None:
         if _there(self.kept) and self.fresh and not _there(self.fresh):
             sqlite.rename(Path(self.live), Path(self.fresh))
-        if _there(self.kept) and Path(self.live).is_dir():
+        if _there(self.kept):
             _remove_made_by_engine(self.live)
         sqlite.rename(Path(self.kept), Path(self.live))
 
@@ -189,8 +189,8 @@ def read(described: dict[str, Any]) -> Swap:
 
 
 def _remove_made_by_engine(live: str) -> None:
-    """Between two renames nothing is live; an engine that starts a container then makes an empty folder there."""
-    if Path(live).exists():
+    """Where nothing is live, an engine that starts a container makes an empty folder; a file there is none of these."""
+    if Path(live).is_dir():
         Path(live).rmdir()
 
 

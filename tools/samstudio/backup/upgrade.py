@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 
 from samstudio import containers, files, moments
-from samstudio.backup import database, journal, keep, older, restore, room, service, since
+from samstudio.backup import database, journal, older, restore, room, service, since
 from samstudio.backup.journal import Journal, Phase
 from samstudio.backup.restore import Restored, Say
 from samstudio.backup.swap import Swap, SwapContainers, SwapFiles
@@ -61,7 +60,7 @@ def begin(deployment: Deployment, click: Callable[[Deployment], bool], say: Say)
     )
     was = replace(was, clicked=click(there))
     forget(deployment)
-    stamp = datetime.now(timezone.utc).strftime(keep.TIME)
+    stamp = moments.stamp()
     begun = Journal(
         phase=Phase.SWITCHING,
         backup="",

@@ -31,8 +31,7 @@ def ensure(
     """
     from samstudio import administrators
 
-    wrong = [email for email in emails if not EMAIL.fullmatch(email)]
-    if wrong:
+    if wrong := [email for email in emails if not EMAIL.fullmatch(email)]:
         raise WrongCommandLine(
             "That is no address to sign in with.",
             found=", ".join(wrong),

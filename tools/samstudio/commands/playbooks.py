@@ -10,14 +10,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from samstudio import playbooks, summary
+from samstudio import moments, playbooks, summary
 from samstudio.commands.common import AsJson
 from samstudio.errors import ExitCode, NothingToLookAt, SamstudioError, WrongCommandLine
 from samstudio.output import emit, err, out
@@ -96,8 +95,7 @@ def upgrade(
             expected="--security, for Debian's updates; a newer version of this project is deployed from its folder",
             command="./samstudio upgrade --security   # or: git pull && ./samstudio deploy",
         )
-    moment = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-    result = run("deploy", ["-e", json.dumps({playbooks.ARCHIVES: moment}), *context.args], as_json=as_json)
+    result = run("deploy", ["-e", json.dumps({playbooks.ARCHIVES: moments.stamp()}), *context.args], as_json=as_json)
     emit(result, as_json=as_json, human=lambda: _show_summary(result))
 
 

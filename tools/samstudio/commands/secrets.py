@@ -101,14 +101,14 @@ def rotate(
             expected=f"--all, or one of {', '.join(rotating.ROTATIONS)}",
             command="samstudio secrets rotate --all",
         )
-    names = list(rotating.ROTATIONS) if every else [name]
-    if unknown := [each for each in names if each not in rotating.ROTATIONS]:
+    if name and name not in rotating.ROTATIONS:
         raise WrongCommandLine(
             "There is no such secret that can be replaced.",
-            found=unknown[0],
+            found=name,
             expected=f"one of {', '.join(rotating.ROTATIONS)}; further administrators change their own in Label Studio",
             command="samstudio secrets rotate --all",
         )
+    names = list(rotating.ROTATIONS) if every else [name]
     found = deployment_here(expected="to run on the host of Label Studio", command="./samstudio deploy")
     result: dict[str, Any] = {"changed": True, "rotated": names, "did": [], "notes": []}
     with lock.held(found.config_dir, "secrets rotate"):
@@ -154,15 +154,11 @@ def _require_any(store: SecretStore) -> None:
 
 def _store_with(name: str) -> SecretStore:
     store = SecretStore(deployment_of().secrets_dir)
-    _require_known(store, name)
-    return store
-
-
-def _require_known(store: SecretStore, name: str) -> None:
     if name not in store.names():
         raise WrongCommandLine(
             "There is no such secret.", found=name, expected=", ".join(store.names()), command="samstudio secrets list"
         )
+    return store
 
 
 verb(app, list_secrets, name="list")

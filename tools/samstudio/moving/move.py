@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
-from samstudio.backup import keep, room, service, sqlite
+from samstudio import moments
+from samstudio.backup import room, service, sqlite
 from samstudio.backup.contents import ANNOTATIONS
 from samstudio.backup.manifest import Bar
 from samstudio.backup.postgresql import NAME, PostgreSQL
@@ -96,7 +97,7 @@ def back(deployment: Deployment, say: Say) -> Path | None:
     if live.exists() or aside is None or deployment.database.kind == "postgresql":
         _require_sqlite(deployment, live)
         return None
-    moment = datetime.strptime(aside.name.rpartition("-")[2], keep.TIME).replace(tzinfo=timezone.utc).isoformat()
+    moment = datetime.strptime(aside.name.rpartition("-")[2], moments.STAMP).replace(tzinfo=timezone.utc).isoformat()
     with contextlib.suppress(SamstudioError):  # there may be no container, where none could be made
         service.stop(deployment)
     if written := PostgreSQL(deployment.database.container).written_since(moment, ANNOTATIONS):
@@ -150,7 +151,7 @@ def _copy(live: Path, server: PostgreSQL, alike: list[tables.Table], bar: Bar, s
 
 def _exchange(deployment: Deployment, live: Path, server: PostgreSQL, copied: int) -> Moved:
     """Give the filled database Label Studio's name; what had it is kept, unless it is empty. SQLite's turn is last."""
-    stamp = datetime.now(timezone.utc).strftime(keep.TIME)
+    stamp = moments.stamp()
     swap = SwapDatabases(NAME, FRESH, f"{NAME}_before_{stamp.lower()}", server.container)
     if server.exists(NAME) and server.ask("SELECT 1 FROM pg_tables WHERE schemaname = 'public' LIMIT 1", NAME):
         swap.forward()

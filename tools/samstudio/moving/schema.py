@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import subprocess
 
+from samstudio import as_label_studio
 from samstudio.backup.postgresql import USER
 from samstudio.deployment import Deployment
 from samstudio.errors import SamstudioError
 
 SECONDS = 3600
-PROGRAM = """
-import importlib.util, sys
-sys.path.insert(0, importlib.util.find_spec("label_studio").submodule_search_locations[0])
-import django
-django.setup()
-from django.core.management import call_command
+PROGRAM = f"""{as_label_studio.ENTER}from django.core.management import call_command
 call_command("migrate", interactive=False, verbosity=0)
 """
 
@@ -30,7 +26,7 @@ def make(deployment: Deployment, database: str) -> None:
         raise SamstudioError(
             "Label Studio could not make its tables in PostgreSQL; nothing was moved.",
             link="database",
-            found=" ".join(f"{done.stdout} {done.stderr}".split()[-60:]) or "no word from it",
+            found=as_label_studio.last_words(done) or "no word from it",
             expected=f"its migrations to run in {deployment.label_studio.container}",
             command=f"docker logs --tail 20 {deployment.database.container}",
         )
@@ -39,7 +35,6 @@ def make(deployment: Deployment, database: str) -> None:
 def command(deployment: Deployment, database: str) -> list[str]:
     """What runs a program, given on its stdin, as Label Studio on PostgreSQL; launch.sh brings the password."""
     settings = {
-        "DJANGO_SETTINGS_MODULE": "core.settings.label_studio",
         "DJANGO_DB": "default",
         "POSTGRE_HOST": deployment.database.container,
         "POSTGRE_PORT": "5432",
@@ -47,6 +42,4 @@ def command(deployment: Deployment, database: str) -> list[str]:
         "POSTGRE_USER": USER,
         "PGSSLMODE": "disable",
     }
-    told = [word for name, value in settings.items() for word in ("--env", f"{name}={value}")]
-    container = deployment.label_studio.container
-    return ["docker", "exec", "--interactive", *told, container, "/bin/sh", "/samstudio/launch.sh", "python3", "-"]
+    return as_label_studio.command(deployment.label_studio.container, "-", settings=settings)

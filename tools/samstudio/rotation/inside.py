@@ -1,21 +1,16 @@
-"""Programs run as Label Studio, in its own container: what none of its addresses offers."""
+"""The administrator's password in Label Studio itself, which none of its addresses changes without the old one."""
 
 from __future__ import annotations
 
 import subprocess
 
+from samstudio import as_label_studio
 from samstudio.deployment import Deployment
 from samstudio.errors import SamstudioError
 
 SECONDS = 300
 #: The administrator gets the password of the environment, which launch.sh makes of the container's copy of the secret.
-PROGRAM = """
-import importlib.util, os, sys
-sys.path.insert(0, importlib.util.find_spec("label_studio").submodule_search_locations[0])
-os.environ["DJANGO_SETTINGS_MODULE"] = "core.settings.label_studio"
-import django
-django.setup()
-from django.contrib.auth import get_user_model
+PROGRAM = f"""{as_label_studio.ENTER}from django.contrib.auth import get_user_model
 user = get_user_model().objects.get(email=os.environ["LABEL_STUDIO_USERNAME"])
 if not user.check_password(os.environ["LABEL_STUDIO_PASSWORD"]):
     user.set_password(os.environ["LABEL_STUDIO_PASSWORD"])
@@ -37,7 +32,7 @@ def give_password(deployment: Deployment) -> bool:
         raise SamstudioError(
             "Label Studio's administrator could not be given a password.",
             link="label-studio",
-            found=" ".join(f"{done.stdout} {done.stderr}".split()[-60:]) or "no word from Label Studio",
+            found=as_label_studio.last_words(done) or "no word from Label Studio",
             expected=f"{deployment.label_studio.container} to run, and a user {deployment.label_studio.admin_email}",
             command=f"docker logs --tail 20 {deployment.label_studio.container}",
         )
@@ -46,5 +41,4 @@ def give_password(deployment: Deployment) -> bool:
 
 def command(deployment: Deployment) -> list[str]:
     """What runs a program, given on its stdin, with the environment of Label Studio."""
-    container = deployment.label_studio.container
-    return ["docker", "exec", "--interactive", container, "/bin/sh", "/samstudio/launch.sh", "python3", "-"]
+    return as_label_studio.command(deployment.label_studio.container, "-")
