@@ -16,7 +16,7 @@ import urllib.request
 from pathlib import Path
 
 TASKS = 24
-# At this pace each task is asked for twice a second. Above 50 times in ten seconds it would be one that many people click on, which
+# Each task is asked for twice a second. Above 50 times in ten seconds it would be one that many people click on, which
 # is every backend's.
 PAUSE_SECONDS = 0.02
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
